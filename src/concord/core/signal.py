@@ -1,0 +1,79 @@
+"""What flows down a chain, and what comes out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from concord.core.rollouts import Rollouts
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """The rewards on their way to becoming advantages; every stage maps a Signal to a Signal.
+
+    Attributes:
+        values: ``[N, C]``; C is K until the rewards are summed, then 1. NaN = not scored.
+        keep: ``[N]`` bool; False = no update, and no part in any later statistic.
+        channels: the C channel names.
+        metrics: what the last stage measured, each 0-d. The chain files them under the stage's
+            name, so a stage never spells a prefix.
+    """
+
+    values: Tensor
+    keep: Tensor
+    channels: tuple[str, ...]
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, batch: Rollouts) -> Signal:
+        """The raw rewards; a rollout that no reward scored is not kept.
+
+        Half precision is widened to float32: group statistics need the digits.
+        """
+        values = batch.rewards.detach()
+        if values.dtype in (torch.float16, torch.bfloat16):
+            values = values.float()
+        values = torch.where(values.isfinite(), values, torch.nan)
+        return cls(values, ~values.isnan().all(1), batch.names)
+
+    @property
+    def live(self) -> Tensor:
+        """``[N, C]`` bool: the entries that count in statistics, kept and scored."""
+        return self.keep[:, None] & ~self.values.isnan()
+
+    def to(self, values: Tensor | None = None, **changes: Any) -> Signal:
+        """The next signal; metrics start empty unless given."""
+        changes.setdefault("metrics", {})
+        return dataclasses.replace(self, values=self.values if values is None else values, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an engine needs from one step.
+
+    Attributes:
+        advantages: ``[N]``, exactly 0 where not kept.
+        keep: ``[N]`` bool; False = contributes nothing to the gradient, need not be computed.
+        empty_groups: ``[P]`` bool: nothing kept. Resampling refills these.
+        metrics: flat ``"<stage>/<metric>"``, each 0-d and on the batch's device.
+        state: the chain's next state, to pass in at the next step and to checkpoint.
+        trace: the signal after each stage, by stage name, if asked for. Reports read this.
+    """
+
+    advantages: Tensor
+    keep: Tensor
+    empty_groups: Tensor
+    metrics: Mapping[str, Tensor]
+    state: tuple[Any, ...]
+    trace: tuple[tuple[str, Signal], ...] = ()
+
+
+def masked_mean(x: Tensor, where: Tensor) -> Tensor:
+    """Mean over ``where``, 0 if that is nowhere: ``[N] -> []``."""
+    return torch.where(where, x, 0).sum() / where.sum().clamp(min=1)

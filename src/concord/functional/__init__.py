@@ -1,0 +1,1 @@
+"""Formulas that have a name in a paper: tensors in, tensors out."""

@@ -1,0 +1,41 @@
+"""Standardising values over the whole batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Whitened(NamedTuple):
+    """``values [N, C]``, and the mean and multiplier ``[C]`` that made them."""
+
+    values: Tensor
+    mean: Tensor
+    gain: Tensor
+
+
+def whiten(x: Tensor, weight: Tensor, *, eps: float, eps_in_root: bool) -> Whitened:
+    """Subtract the weighted mean, divide by the weighted deviation.
+
+        mean = sum(w x) / sum(w)      var = sum(w (x - mean)^2) / (sum(w) - 1)
+        gain = 1 / sqrt(var + eps)    if eps_in_root, else 1 / (sqrt(var) + eps)
+        value = (x - mean) * gain
+
+    Whitening a ``[N, T]`` advantage that is constant along a response equals whitening ``[N]``
+    with the response lengths as weights: no T axis is needed.
+
+    Shapes: x, weight ``[N, C]``, entries of weight 0 may be NaN in x. A constant column gives
+    exactly 0; so does one with nothing in it.
+    """
+    counts = weight > 0
+    total = weight.sum(0)
+    low = torch.where(counts, x, torch.inf).amin(0)
+    low = torch.where(low.isinf(), 0, low)
+    above = torch.where(counts, x - low, 0)
+    mean = (weight * above).sum(0) / total.clamp(min=1)
+    centred = above - mean
+    variance = (weight * centred.square()).sum(0) / (total - 1).clamp(min=1)
+    gain = (variance + eps).rsqrt() if eps_in_root else 1 / (variance.sqrt() + eps)
+    return Whitened(torch.where(counts, centred * gain, x), mean + low, gain)

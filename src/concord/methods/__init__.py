@@ -1,0 +1,28 @@
+"""The catalogue: one function per published method."""
+
+from concord.methods.group import dapo, dr_grpo, grpo, gspo, lite_ppo, rloo
+from concord.methods.method import Card, Method
+from concord.methods.multi import gd2po, gd2po_hard, gdpo
+from concord.methods.registry import builder, create, info, names, register
+from concord.methods.reinforce import reinforce_pp, reinforce_pp_baseline
+
+__all__ = [
+    "Card",
+    "Method",
+    "builder",
+    "create",
+    "dapo",
+    "dr_grpo",
+    "gd2po",
+    "gd2po_hard",
+    "gdpo",
+    "grpo",
+    "gspo",
+    "info",
+    "lite_ppo",
+    "names",
+    "register",
+    "reinforce_pp",
+    "reinforce_pp_baseline",
+    "rloo",
+]

@@ -1,0 +1,77 @@
+"""What a policy loss reads, and the denominators it divides by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from concord.core.errors import BatchError
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyBatch:
+    """A micro-batch for the loss: B rollouts, T response positions.
+
+    Attributes:
+        logp: ``[B, T]`` log-probabilities (nats) under the policy in training; carries the gradient.
+        old_logp: ``[B, T]`` under the policy in the ratio's denominator.
+        advantages: ``[B]``, or ``[B, T]`` where they differ along a response.
+        mask: ``[B, T]`` bool, True on the tokens that the policy sampled.
+        ref_logp: ``[B, T]`` under the reference policy, where a penalty reads it.
+        weights: ``[B, T]`` or ``[B, 1]`` importance weights that correct for a sampler whose
+            probabilities differ from ``old_logp``'s (vLLM against the trainer).
+    """
+
+    logp: Tensor
+    old_logp: Tensor
+    advantages: Tensor
+    mask: Tensor
+    ref_logp: Tensor | None = None
+    weights: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.logp.shape
+        if len(shape) != 2:
+            raise BatchError(f"logp must be [rollouts, tokens], got {tuple(shape)}")
+        for name in ("old_logp", "mask", "ref_logp"):
+            tensor = getattr(self, name)
+            if tensor is not None and tensor.shape != shape:
+                raise BatchError(f"{name} must be {tuple(shape)} like logp, got {tuple(tensor.shape)}")
+        if self.mask.dtype != torch.bool:
+            raise BatchError(f"mask must be bool, got {self.mask.dtype}; call .bool()")
+        if self.advantages.shape not in (shape[:1], shape):
+            raise BatchError(f"advantages must be [{shape[0]}] or {tuple(shape)}, got {tuple(self.advantages.shape)}")
+
+
+class Totals(NamedTuple):
+    """Denominators of the whole optimisation step, over micro-batches and processes.
+
+    With these the losses of the micro-batches add up to the loss of the batch, exactly; with each
+    micro-batch's own they would not.
+    """
+
+    tokens: Tensor | int
+    sequences: Tensor | int
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Totals:
+        """Those of a batch that is a whole step by itself."""
+        return cls(mask.sum(), mask.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """A metric as (total, weight): add over micro-batches and processes, divide once."""
+
+    total: Tensor
+    weight: Tensor
+
+    def __add__(self, other: Mean) -> Mean:
+        return Mean(self.total + other.total, self.weight + other.weight)
+
+    def value(self) -> Tensor:
+        """``total / weight``, 0 if nothing was counted."""
+        return self.total / self.weight.clamp(min=1)

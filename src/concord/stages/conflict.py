@@ -1,0 +1,126 @@
+"""Rewards that pull one rollout both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from concord.core.errors import ConfigError
+from concord.core.moments import group_sum
+from concord.core.rollouts import Rollouts
+from concord.core.signal import Signal, masked_mean
+from concord.core.stage import Stage
+from concord.functional.conflict import cancelled_share, consensus, mixed_sign
+
+
+def _contributions(signal: Signal) -> Tensor:
+    """``[N, C]``: the channels' contributions, 0 where missing or not kept."""
+    return torch.where(signal.live, signal.values, 0)
+
+
+def _check_tau(tau: float) -> None:
+    if not 0.0 <= tau <= 1.0:
+        raise ConfigError(f"tau must be in [0, 1], got {tau}")
+
+
+@dataclass(frozen=True)
+class MeasureConflicts(Stage):
+    """Change nothing; say how far the channels disagree.
+
+    Shapes: [N, C] -> [N, C].  State: none.  Columns: none.
+    Metrics: ``mixed``, the share of rollouts that one channel pushes up and another down;
+    ``cancelled``, the share of the signal lost in the sum (:func:`concord.functional.conflict.cancelled_share`).
+    """
+
+    def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+        x = _contributions(signal)
+        mixed = mixed_sign(x).to(x.dtype)
+        return signal.to(metrics={"mixed": masked_mean(mixed, signal.keep), "cancelled": cancelled_share(x)})
+
+
+@dataclass(frozen=True)
+class MaskConflicts(Stage):
+    """Drop rollouts whose channels disagree in sign and nearly cancel.
+
+        drop[n] = some x[n, k] > 1e-8 and some x[n, l] < -1e-8 and |sum x[n]| / (sum |x[n]| + 1e-8) < tau
+
+    ``tau=1`` drops every mixed-sign rollout (GD2PO-hard), ``tau=0`` none (GDPO).
+
+    Shapes: [N, C] -> [N, C].  State: none.  Columns: none.
+    Metrics: ``mixed``, share of rollouts of mixed sign; ``dropped``, share dropped; ``cancelled``,
+    share of the signal that cancels before the drop.
+    Raises: ConfigError if tau is outside [0, 1].
+    Source: the authors' code of GD2PO, arXiv:2606.16771; the paper's own rule is
+    :class:`MaskLowConsensus`. The authors add 1e-8 to magnitudes summed over tokens, here it is
+    added to the magnitudes; the ratio differs by less than 1e-7.
+    """
+
+    tau: float = 0.8
+
+    def __post_init__(self) -> None:
+        _check_tau(self.tau)
+
+    def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+        x = _contributions(signal)
+        mixed = mixed_sign(x)
+        # |consensus| of a mixed rollout is below 1, but may round to it; tau = 1 means all of them.
+        drop = mixed if self.tau == 1.0 else mixed & (consensus(x).abs() < self.tau)
+        return signal.to(
+            keep=signal.keep & ~drop,
+            metrics={
+                "mixed": masked_mean(mixed.to(x.dtype), signal.keep),
+                "dropped": masked_mean(drop.to(x.dtype), signal.keep),
+                "cancelled": cancelled_share(x),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class MaskLowConsensus(Stage):
+    """Drop every rollout whose channels cancel to a share of at most tau.
+
+        drop[n] = |sum x[n]| / (sum |x[n]| + 1e-8) <= tau
+
+    A rollout without any signal has score 0 and is dropped.
+
+    Shapes: [N, C] -> [N, C].  State: none.  Columns: none.
+    Metrics: ``dropped``, share dropped; ``cancelled``, share of the signal that cancels before.
+    Raises: ConfigError if tau is outside [0, 1].
+    Source: GD2PO as its paper states it, arXiv:2606.16771 eq. 11. It parts from the authors' code
+    (:class:`MaskConflicts`) where a rollout has no signal, or a score of exactly tau.
+    """
+
+    tau: float = 0.8
+
+    def __post_init__(self) -> None:
+        _check_tau(self.tau)
+
+    def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+        x = _contributions(signal)
+        drop = consensus(x).abs() <= self.tau
+        return signal.to(
+            keep=signal.keep & ~drop,
+            metrics={"dropped": masked_mean(drop.to(x.dtype), signal.keep), "cancelled": cancelled_share(x)},
+        )
+
+
+@dataclass(frozen=True)
+class ReweightGroups(Stage):
+    """Scale each group by the share of its scored rollouts that are still kept.
+
+        x[n] <- x[n] * kept_g / scored_g
+
+    Shapes: [N, C] -> [N, C].  State: none.  Columns: none.
+    Metrics: ``mean`` and ``min`` of the share over groups.
+    Degenerate: a rollout that no reward scored was never a candidate and does not count.
+    Source: GD2PO, arXiv:2606.16771 eq. 20.
+    """
+
+    def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+        dtype = signal.values.dtype
+        scored = batch.rewards.isfinite().any(1, keepdim=True)
+        kept = group_sum(signal.keep[:, None].to(dtype), batch.groups)
+        share = kept / group_sum(scored.to(dtype), batch.groups).clamp(min=1)
+        return signal.to(signal.values * batch.groups.spread(share), metrics={"mean": share.mean(), "min": share.min()})
