@@ -18,15 +18,16 @@ class Groups:
     """A partition of ``N`` rollouts into ``P`` prompts; ragged and interleaved allowed.
 
     Held as a padded table, so that a statistic over a group is a dense reduction over
-    one axis: no scatter, the same bits on every run. Where the rollouts already lie in
-    consecutive groups of one size, laying them out is a reshape and costs nothing.
+    one axis: no scatter, the same bits on every run. The members are the leading axis, because
+    reducing that one runs along memory. Where the rollouts already lie in consecutive groups of
+    one size, laying them out is a transpose.
 
     Attributes:
         index: ``[N]`` int64; ``index[n]`` is the group of rollout n.
-        table: ``[P, G]`` int64; the rollouts of each group, padded with 0. G is the largest group.
-        there: ``[P, G]`` bool; False on padding.
+        table: ``[G, P]`` int64; the rollouts of each group, padded with 0. G is the largest group.
+        there: ``[G, P]`` bool; False on padding.
         slot: ``[N]`` int64; where rollout n stands in the flattened table.
-        dense: whether the table is ``arange(P * G)``: consecutive groups of one size.
+        dense: whether the groups are consecutive and of one size.
 
     Example:
         >>> groups = Groups.of(["a", "b", "a"])
@@ -57,17 +58,17 @@ class Groups:
         index = torch.frombuffer(array("q", map(number.__getitem__, ids)), dtype=torch.int64)
         sizes = torch.bincount(index, minlength=len(number))
         largest = int(sizes.max())
-        there = torch.arange(largest) < sizes[:, None]
-        order = torch.argsort(index, stable=True)  # the rollouts, group by group
-        every = torch.arange(len(index))
-        if largest * len(number) == len(index):
-            table = order.view(len(number), largest)
-            dense = bool((order == every).all())
-            slot = every if dense else torch.empty_like(order).index_copy_(0, order, every)
-            return cls(index, table, there, slot, dense)
-        place = there.flatten().nonzero()[:, 0]  # the same rollouts' places in the padded table
-        table = torch.zeros(there.numel(), dtype=torch.int64).index_copy_(0, place, order)
+        if len(index) == len(number) * largest:
+            uniform = cls.uniform(len(number), largest)
+            if torch.equal(uniform.index, index):
+                return uniform
+        # Sorted by group, rollout n is member (rank - first of its group) of its group.
+        order = torch.argsort(index, stable=True)
+        rank = torch.arange(len(index)) - (sizes.cumsum(0) - sizes)[index[order]]
+        place = rank * len(number) + index[order]
+        table = torch.zeros(largest * len(number), dtype=torch.int64).index_copy_(0, place, order)
         slot = torch.empty_like(order).index_copy_(0, order, place)
+        there = torch.arange(largest)[:, None] < sizes
         return cls(index, table.view_as(there), there, slot, False)
 
     @classmethod
@@ -75,39 +76,41 @@ class Groups:
         """``count`` consecutive groups of ``size`` rollouts each: TRL's layout."""
         if count < 0 or size < 0:
             raise BatchError(f"count and size must not be negative, got {count} and {size}")
-        every = torch.arange(count * size)
-        table = every.view(count, size)
+        table = torch.arange(count * size).view(count, size).T
         index = torch.arange(count).repeat_interleave(size)
-        return cls(index, table, torch.ones_like(table, dtype=torch.bool), every, True)
+        slot = torch.arange(count * size).view(size, count).T.flatten()
+        return cls(index, table, torch.ones_like(table, dtype=torch.bool), slot, True)
 
     @property
     def count(self) -> int:
         """P, the number of groups."""
-        return self.table.shape[0]
+        return self.table.shape[1]
 
     @property
     def sizes(self) -> Tensor:
         """``[P]`` int64, the rollouts in each group."""
-        return self.there.sum(1)
+        return self.there.sum(0)
 
     def __len__(self) -> int:
         """N, the number of rollouts."""
         return self.index.shape[0]
 
     def lay(self, x: Tensor) -> Tensor:
-        """Lay rollouts out by group: ``[N, ...] -> [P, G, ...]``; entries outside ``there`` mean nothing."""
+        """Lay rollouts out by group: ``[N, ...] -> [G, P, ...]``; entries outside ``there`` mean nothing."""
         if self.dense:
-            return x.reshape(*self.table.shape, *x.shape[1:])
-        return x[self.table]
+            members, count = self.table.shape
+            return x.reshape(count, members, *x.shape[1:]).transpose(0, 1).contiguous()
+        return x.index_select(0, self.table.flatten()).unflatten(0, self.table.shape)
 
     def unlay(self, block: Tensor) -> Tensor:
-        """Back to the rollouts' own order: ``[P, G, ...] -> [N, ...]``."""
-        flat = block.flatten(0, 1)
-        return flat if self.dense else flat[self.slot]
+        """Back to the rollouts' own order: ``[G, P, ...] -> [N, ...]``."""
+        if self.dense:
+            return block.transpose(0, 1).flatten(0, 1)
+        return block.flatten(0, 1).index_select(0, self.slot)
 
     def spread(self, per_group: Tensor) -> Tensor:
         """Hand each rollout its group's value: ``[P, ...] -> [N, ...]``."""
-        return per_group[self.index]
+        return per_group.index_select(0, self.index)
 
     def to(self, device: torch.device | str) -> Groups:
         """The same groups on a device."""

@@ -37,16 +37,14 @@ def group_sum(x: Tensor, groups: Groups) -> Tensor:
     """Sum within groups: ``[N, C] -> [P, C]``."""
     block = groups.lay(x)
     if not groups.dense:
-        block = torch.where(groups.there[..., None], block, 0)
-    return block.sum(1)
+        block = block * groups.there[..., None]
+    return block.sum(0)
 
 
 def group_mean(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
     """Mean within groups over ``where``: ``[N, C] -> [P, C]``; exact if unanimous, 0 if there is no entry."""
-    count = group_sum(where.to(x.dtype), groups)
-    low = _smallest(x, groups, where)
-    above = torch.where(where, x - groups.spread(low), 0)
-    return low + group_sum(above, groups) / count.clamp(min=1)
+    block, live, low = _blocks(x, groups, where)
+    return low + torch.where(live, block - low, 0).sum(0) / live.sum(0).clamp(min=1)
 
 
 def group_moments(x: Tensor, groups: Groups, where: Tensor, *, ddof: int = 1, flat_below: float = 0.0) -> GroupMoments:
@@ -69,25 +67,24 @@ def group_moments(x: Tensor, groups: Groups, where: Tensor, *, ddof: int = 1, fl
 
     A group with no entry, or with one, is flat: centred 0, std 0.
     """
+    block, live, low = _blocks(x, groups, where)
+    counted = live.sum(0).to(x.dtype)
+    above = torch.where(live, block - low, 0)
+    high = above.amax(0)
+    flat = ~(high > flat_below * torch.maximum(low.abs(), (low + high).abs()))
+    mean = above.sum(0) / counted.clamp(min=1)
+    # Multiplied, not selected, so that a missing entry stays NaN.
+    centred = (block - low - mean) * ~flat
+    unit = torch.where(flat, 1, high)
+    variance = torch.where(live, centred / unit, 0).square().sum(0) / (counted - ddof).clamp(min=1)
+    std = torch.where(counted > ddof, variance.sqrt() * unit, 0)
+    return GroupMoments(groups.unlay(centred), std, counted, flat)
+
+
+def _blocks(x: Tensor, groups: Groups, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values ``[G, P, C]``, where they count, and the smallest that counts ``[P, C]`` (0 if none does)."""
     block, live = groups.lay(x), groups.lay(where)
     if not groups.dense:
         live = live & groups.there[..., None]
-    count = live.sum(1).to(x.dtype)
-    low = torch.where(live, block, torch.inf).amin(1, keepdim=True)
-    high = torch.where(live, block, -torch.inf).amax(1, keepdim=True)
-    flat = ~(high - low > flat_below * torch.maximum(low.abs(), high.abs()))  # an empty group too
-    above = torch.where(live & ~flat, block - low, 0)
-    mean = above.sum(1, keepdim=True) / count.clamp(min=1)[:, None]
-    centred = torch.where(live & ~flat, above - mean, 0)
-    unit = torch.where(flat, 1, high - low)
-    variance = (centred / unit).square().sum(1) / (count - ddof).clamp(min=1)
-    std = torch.where(count > ddof, variance.sqrt() * unit[:, 0], 0)
-    return GroupMoments(torch.where(where, groups.unlay(centred), torch.nan), std, count, flat[:, 0])
-
-
-def _smallest(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
-    block, live = groups.lay(x), groups.lay(where)
-    if not groups.dense:
-        live = live & groups.there[..., None]
-    low = torch.where(live, block, torch.inf).amin(1)
-    return torch.where(low.isinf(), 0, low)
+    low = torch.where(live, block, torch.inf).amin(0)
+    return block, live, torch.where(low.isinf(), 0, low)

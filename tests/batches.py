@@ -1,0 +1,37 @@
+"""Batches of every shape, for tests."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+
+from concord import Groups, Rollouts
+
+
+def make_batch(
+    seed: int = 0,
+    sizes: Sequence[int] = (4, 3, 5, 4),
+    rewards: int = 3,
+    dtype: torch.dtype = torch.float64,
+    missing: float = 0.0,
+    shuffle: bool = True,
+) -> tuple[Rollouts, list[int]]:
+    """Ragged, interleaved groups; a mix of binary and continuous rewards, some of them missing."""
+    generator = torch.Generator().manual_seed(seed)
+    n = sum(sizes)
+    scores = torch.rand(n, rewards, generator=generator, dtype=dtype) * 4 - 1
+    scores[:, 0] = (scores[:, 0] > 0.5).to(dtype)
+    scores[torch.rand(n, rewards, generator=generator) < missing] = torch.nan
+    ids = [p for p, size in enumerate(sizes) for _ in range(size)]
+    if shuffle:
+        random.Random(seed).shuffle(ids)
+    columns = {"lengths": torch.randint(1, 50, (n,), generator=generator)}
+    return Rollouts(scores, Groups.of(ids), tuple(f"r{k}" for k in range(rewards)), columns), ids
+
+
+def reorder(batch: Rollouts, ids: Sequence[int], order: torch.Tensor) -> Rollouts:
+    """The same rollouts in another order."""
+    groups = Groups.of([ids[i] for i in order.tolist()])
+    return Rollouts(batch.rewards[order], groups, batch.names, {k: v[order] for k, v in batch.columns.items()})

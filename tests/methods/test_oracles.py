@@ -1,0 +1,42 @@
+"""Every method against its slow twin, in float64, on ragged and interleaved groups."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from concord import create, names
+from tests.batches import make_batch
+from tests.methods import oracles
+
+SHAPES = [(4, 4, 4), (8, 8, 8, 8), (4, 3, 5, 4), (1, 2, 7), (1,), (2,)]
+
+
+def compare(name: str, numerics: str, oracle: object, sizes: tuple[int, ...], **parameters: object) -> None:
+    for seed in range(4):
+        for kinds in (1, 2, 4):
+            batch, ids = make_batch(seed, sizes, kinds)
+            lengths = batch.columns["lengths"].tolist()
+            want = oracle(batch.rewards.tolist(), ids, lengths, numerics)  # type: ignore[operator]
+            got = create(name, numerics=numerics, **parameters).signal(batch).advantages
+            torch.testing.assert_close(got, torch.tensor(want, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("sizes", SHAPES, ids=str)
+@pytest.mark.parametrize("numerics", ["verl", "trl"])
+@pytest.mark.parametrize("name", names())
+def test_method_equals_its_slow_twin(name: str, numerics: str, sizes: tuple[int, ...]) -> None:
+    compare(name, numerics, getattr(oracles, name), sizes)
+
+
+@pytest.mark.parametrize("numerics", ["verl", "trl"])
+def test_the_papers_rule_equals_its_slow_twin(numerics: str) -> None:
+    compare("gd2po", numerics, oracles.gd2po_paper, (4, 3, 5, 4), rule="paper")
+
+
+@pytest.mark.parametrize("tau", [0.2, 0.5])
+def test_tau_equals_its_slow_twin(tau: float) -> None:
+    def oracle(*args: object) -> list[float]:
+        return oracles.gd2po(*args, tau=tau)  # type: ignore[arg-type]
+
+    compare("gd2po", "verl", oracle, (8, 8, 3), tau=tau)
