@@ -63,14 +63,20 @@ class Chain:
         Raises:
             MissingColumn: a stage needs a column that the batch lacks; raised before any arithmetic.
             BatchError: the chain ends with several channels (add ``Sum()``), or the state is not its own.
+
+        An empty batch has an empty outcome, without metrics, and leaves the state as it was.
         """
         self._check(batch, state)
+        state = self.init() if state is None else state
+        if len(batch.groups) == 0:
+            nothing = batch.rewards.new_zeros(0)
+            return Outcome(nothing, nothing.bool(), nothing.bool(), {}, state)
         with torch.no_grad():
             signal = Signal.start(batch)
             metrics: dict[str, Tensor] = {}
             seen: list[tuple[str, Signal]] = []
             after: list[State] = []
-            for stage, before in zip(self.stages, self.init() if state is None else state, strict=True):
+            for stage, before in zip(self.stages, state, strict=True):
                 signal, new = stage.step(signal, batch, before)
                 after.append(new)
                 metrics |= {f"{stage.name}/{name}": value for name, value in signal.metrics.items()}

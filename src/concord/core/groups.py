@@ -54,7 +54,7 @@ class Groups:
         except TypeError as error:
             raise BatchError(f"group ids must be hashable: {error}") from None
         if not number:
-            return cls.uniform(0, 0)
+            return cls.uniform(0, 1)
         index = torch.frombuffer(array("q", map(number.__getitem__, ids)), dtype=torch.int64)
         sizes = torch.bincount(index, minlength=len(number))
         largest = int(sizes.max())
@@ -74,8 +74,8 @@ class Groups:
     @classmethod
     def uniform(cls, count: int, size: int) -> Groups:
         """``count`` consecutive groups of ``size`` rollouts each: TRL's layout."""
-        if count < 0 or size < 0:
-            raise BatchError(f"count and size must not be negative, got {count} and {size}")
+        if count < 0 or size < 1:
+            raise BatchError(f"need count >= 0 groups of size >= 1, got count {count} and size {size}")
         table = torch.arange(count * size).view(count, size).T
         index = torch.arange(count).repeat_interleave(size)
         slot = torch.arange(count * size).view(size, count).T.flatten()

@@ -1,0 +1,203 @@
+"""What every registered method promises. Register one, and it is asked the same."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import concord.stages as stages
+from concord import Chain, Groups, Rollouts, create, info, names
+from concord.core.errors import MissingColumn
+from concord.objectives import (
+    Clip,
+    FixedLength,
+    PolicyObjective,
+    SequenceMean,
+    SequenceRatio,
+    TokenMean,
+    TokenRatio,
+    WholeSequenceRatio,
+)
+from tests.batches import make_batch, reorder
+
+each = pytest.mark.parametrize("name", names())
+GROUP_RELATIVE = [name for name in names() if name != "reinforce_pp"]  # whose baseline is the batch
+SLOTS = (Clip, FixedLength, PolicyObjective, SequenceMean, SequenceRatio, TokenMean, TokenRatio, WholeSequenceRatio)
+
+
+def flat_batch(values: list[float], size: int, dtype: torch.dtype, kinds: int = 2) -> Rollouts:
+    """Groups whose rollouts all scored alike, each group something else."""
+    per_group = torch.tensor(values, dtype=dtype)[:, None] * torch.arange(1, kinds + 1, dtype=dtype) / 3
+    n = len(values) * size
+    lengths = torch.randint(1, 40, (n,), generator=torch.Generator().manual_seed(n))
+    groups = Groups.uniform(len(values), size)
+    return Rollouts(per_group[groups.index], groups, tuple("abcd"[:kinds]), {"lengths": lengths})
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("missing", [0.0, 0.3, 1.0])
+def test_shapes_and_finite(name: str, missing: float, dtype: torch.dtype) -> None:
+    batch, _ = make_batch(1, missing=missing, dtype=dtype)
+    outcome = create(name).signal(batch)
+    assert outcome.advantages.shape == outcome.keep.shape == (16,)
+    assert outcome.empty_groups.shape == (4,)
+    assert outcome.advantages.dtype == dtype
+    assert outcome.advantages.isfinite().all()
+    assert (outcome.advantages[~outcome.keep] == 0).all()
+    unscored = batch.rewards.isnan().all(1)
+    assert not outcome.keep[unscored].any()
+    assert all(value.ndim == 0 and value.isfinite() for value in outcome.metrics.values())
+
+
+@each
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6))
+def test_order_of_rollouts_is_irrelevant(name: str, seed: int, sizes: list[int]) -> None:
+    batch, ids = make_batch(seed, sizes, missing=0.1)
+    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
+    method = create(name)
+    moved = method.signal(reorder(batch, ids, order)).advantages
+    torch.testing.assert_close(moved, method.signal(batch).advantages[order], rtol=1e-7, atol=1e-7)
+
+
+@each
+def test_inputs_are_left_alone(name: str) -> None:
+    batch, _ = make_batch(missing=0.2)
+    before = batch.rewards.clone()
+    create(name).signal(batch)
+    torch.testing.assert_close(batch.rewards, before, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", GROUP_RELATIVE)
+@pytest.mark.parametrize("numerics", ["verl", "trl"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 8, 12, 16])
+def test_no_signal_anywhere_is_exactly_zero(name: str, numerics: str, dtype: torch.dtype, size: int) -> None:
+    batch = flat_batch([0.1, 0.3, 0.7, 0.9, 2.4, 1 / 3, -0.7], size, dtype)
+    assert (create(name, numerics=numerics).signal(batch).advantages == 0).all()
+
+
+@pytest.mark.parametrize("name", GROUP_RELATIVE)
+@pytest.mark.parametrize("numerics", ["verl", "trl"])
+@pytest.mark.parametrize("size", [4, 5, 7, 8, 16])
+def test_a_unanimous_group_is_exactly_silent_beside_others(name: str, numerics: str, size: int) -> None:
+    batch = flat_batch([0.7] * 6, size, torch.float32)
+    rewards = batch.rewards.clone()
+    rewards[size:] = torch.rand(5 * size, 2, generator=torch.Generator().manual_seed(size))
+    mixed = Rollouts(rewards, batch.groups, batch.names, batch.columns)
+    advantages = create(name, numerics=numerics).signal(mixed).advantages
+    assert (advantages[:size] == 0).all()
+    assert (advantages[size:] != 0).any()
+
+
+def test_reinforce_pp_is_silent_only_where_the_whole_batch_is() -> None:
+    batch = flat_batch([0.7] * 5, 7, torch.float32)
+    assert (create("reinforce_pp").signal(batch).advantages == 0).all()
+    differing = flat_batch([0.1, 0.9], 7, torch.float32)
+    low, high = create("reinforce_pp").signal(differing).advantages.view(2, 7)
+    assert (low < 0).all()
+    assert (high > 0).all()
+
+
+@each
+def test_runs_without_host_sync(name: str) -> None:
+    """Under fake tensors any ``.item()``, ``bool(tensor)`` or data-dependent shape raises."""
+    batch, _ = make_batch()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor
+        parts = {part: fake(getattr(batch.groups, part)) for part in ("index", "table", "there", "slot")}
+        columns = {key: fake(value) for key, value in batch.columns.items()}
+        groups = Groups(**parts, dense=batch.groups.dense)
+        create(name).signal(Rollouts(fake(batch.rewards), groups, batch.names, columns))
+
+
+@each
+def test_is_a_value(name: str) -> None:
+    method = create(name)
+    assert pickle.loads(pickle.dumps(method)) == method == create(name)
+    assert hash(method) == hash(create(name))
+    rebuilt = eval(repr(method.signal), vars(stages) | {"Chain": Chain})
+    assert rebuilt == method.signal
+    objective = {cls.__name__: cls for cls in SLOTS}
+    assert eval(repr(method.objective), objective) == method.objective
+
+
+@each
+def test_config_survives_json_and_yaml(name: str) -> None:
+    chain = create(name, weights={"r0": 2.0, "r1": 0.5}).signal
+    config = chain.to_config()
+    assert Chain.from_config(config) == chain
+    assert Chain.from_config(json.loads(json.dumps(config))) == chain
+    assert Chain.from_config(yaml.safe_load(yaml.safe_dump(json.loads(json.dumps(config))))) == chain
+
+
+@each
+def test_state_replays(name: str) -> None:
+    chain, (first, _), (second, _) = create(name).signal, make_batch(1), make_batch(2)
+    state = chain(first).state
+    again = [chain(second, state).advantages for _ in range(2)]
+    assert torch.equal(*again)
+
+
+@each
+def test_trace_holds_every_stage_in_order(name: str) -> None:
+    batch, _ = make_batch()
+    chain = create(name).signal
+    outcome = chain(batch, trace=True)
+    assert tuple(stage for stage, _ in outcome.trace) == chain.names
+    last = outcome.trace[-1][1]
+    assert torch.equal(outcome.advantages[last.keep], last.values[last.keep, 0])
+
+
+@each
+def test_missing_columns_are_named_with_their_stage(name: str) -> None:
+    batch, _ = make_batch()
+    method = create(name)
+    bare = Rollouts(batch.rewards, batch.groups, batch.names)
+    if method.needs:
+        with pytest.raises(MissingColumn, match=r"stage '\w+' needs columns \['lengths'\]; this batch carries \[\]"):
+            method.signal(bare)
+    else:
+        method.signal(bare)
+
+
+@each
+def test_an_empty_batch_has_an_empty_outcome(name: str) -> None:
+    batch = Rollouts(torch.empty(0, 2), Groups.of([]), ("a", "b"), {"lengths": torch.empty(0).long()})
+    assert create(name).signal(batch).advantages.shape == (0,)
+
+
+@each
+def test_one_missing_reward_moves_only_its_own_group(name: str) -> None:
+    """Group-relative parts are local; only a batch step may carry a change further."""
+    batch, _ = make_batch(3, (4, 4, 4), shuffle=False)
+    holed = batch.rewards.clone()
+    holed[0, 1] = torch.nan
+    chain = create(name).signal
+    for step in ("whiten", "batch_normalize", "group_centre_batch_scale"):
+        chain = chain.without(step) if step in chain.names else chain
+    before = chain(batch).advantages
+    after = chain(Rollouts(holed, batch.groups, batch.names, batch.columns)).advantages
+    assert torch.equal(before[4:], after[4:])
+
+
+@each
+def test_the_card_says_where_it_comes_from(name: str) -> None:
+    card = info(name)
+    assert card.title
+    assert card.formula
+    assert len(card.arxiv.split(".")) == 2
+
+
+@each
+def test_an_unknown_parameter_is_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError, match="tua"):
+        create(name, tua=0.5)
