@@ -96,6 +96,16 @@ class Chain:
         """The chain with one stage left out: the unit of an ablation."""
         return Chain(tuple(s for s in self.stages if s.name != self._known(name)))
 
+    def unselective(self) -> Chain:
+        """The chain without the stages that mask, drop or reweigh: what it would say of every rollout.
+
+        Example:
+            >>> from concord import create
+            >>> create("gd2po").signal.unselective() == create("gdpo").signal
+            True
+        """
+        return Chain(tuple(stage for stage in self.stages if not stage.selects))
+
     def to_config(self) -> list[dict[str, Any]]:
         """The chain as plain data, one dict a stage."""
         return [stage.to_config() for stage in self.stages]

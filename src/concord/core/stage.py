@@ -37,6 +37,9 @@ class Stage:
     needs: ClassVar[frozenset[str]] = frozenset()
     """The batch columns it reads. A stage whose needs depend on its fields makes this a property."""
 
+    selects: ClassVar[bool] = False
+    """Whether it chooses among rollouts or groups: ``Chain.unselective`` leaves such stages out."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         name = _snake(cls.__name__)

@@ -1,0 +1,5 @@
+"""Rollouts on disk."""
+
+from concord.dumps.writer import write
+
+__all__ = ["write"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -57,6 +58,7 @@ class MaskConflicts(Stage):
     added to the magnitudes; the ratio differs by less than 1e-7.
     """
 
+    selects: ClassVar[bool] = True
     tau: float = 0.8
 
     def __post_init__(self) -> None:
@@ -92,6 +94,7 @@ class MaskLowConsensus(Stage):
     (:class:`MaskConflicts`) where a rollout has no signal, or a score of exactly tau.
     """
 
+    selects: ClassVar[bool] = True
     tau: float = 0.8
 
     def __post_init__(self) -> None:
@@ -117,6 +120,8 @@ class ReweightGroups(Stage):
     Degenerate: a rollout that no reward scored was never a candidate and does not count.
     Source: GD2PO, arXiv:2606.16771 eq. 20.
     """
+
+    selects: ClassVar[bool] = True
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         dtype = signal.values.dtype

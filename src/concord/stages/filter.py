@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from concord.core.errors import BatchError, nearest
 from concord.core.moments import group_moments
@@ -31,6 +32,7 @@ class DropUniformGroups(Stage):
             group is kept if any of its rewards varies.
     """
 
+    selects: ClassVar[bool] = True
     metric: str | None = None
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:

@@ -1,0 +1,117 @@
+"""Concord's own rollout dump: parquet, one row a rollout, readable with pandas alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from concord.core.errors import DumpError, MissingExtra
+from concord.core.moments import group_sum
+from concord.core.rollouts import Rollouts
+from concord.core.signal import Outcome
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"concord"
+
+
+def write(
+    folder: str | Path,
+    *,
+    run: str,
+    step: int,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    batch: Rollouts,
+    outcome: Outcome,
+    unselected: Tensor,
+    weights: Mapping[str, float] | None = None,
+    config_hash: str = "",
+) -> Path:
+    """Write one step's rollouts to ``folder/rollouts_{step:08d}.parquet``.
+
+    Columns: ``run, step, group, rollout, prompt, completion``; for each reward ``reward/<name>``
+    (null where it has no score), ``weight/<name>`` and ``status/<name>`` ("scored" or
+    "abstained"); ``advantage_before`` and ``advantage``; ``keep``; ``query_weight``, the share of
+    the group's scored rollouts that is kept; ``length`` and ``truncated``, null where the batch has
+    no such column; ``config_hash``. The schema's version stands in the file's metadata.
+
+    The file appears whole or not at all: it is written beside its place and moved there.
+
+    Args:
+        folder: made if absent.
+        run: the run's name.
+        step: the optimisation step that these rollouts feed.
+        prompts, completions: N texts each.
+        batch, outcome: what went into the chain and what came out.
+        unselected: ``[N]``, the advantages without masks and group weights, from ``Chain.unselective``.
+        weights: reward weights by name; 1 where not named.
+        config_hash: of the resolved configuration.
+
+    Raises:
+        DumpError: texts and batch differ in length.
+        MissingExtra: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtra.of("report", "pyarrow") from error
+
+    count = len(batch.groups)
+    if not len(prompts) == len(completions) == count:
+        raise DumpError(f"{count} rollouts, but {len(prompts)} prompts and {len(completions)} completions")
+    columns: dict[str, Any] = {
+        "run": pa.array([run] * count, pa.string()),
+        "step": pa.array([step] * count, pa.int64()),
+        "group": batch.groups.index.cpu().numpy(),
+        "rollout": pa.array(range(count), pa.int64()),
+        "prompt": pa.array(prompts, pa.string()),
+        "completion": pa.array(completions, pa.string()),
+        **_reward_columns(batch, weights or {}, pa),
+        "advantage_before": unselected.double().cpu().numpy(),
+        "advantage": outcome.advantages.double().cpu().numpy(),
+        "keep": outcome.keep.cpu().numpy(),
+        "query_weight": _query_weight(batch, outcome).double().cpu().numpy(),
+        "length": _optional(batch, "lengths", pa.int64(), pa),
+        "truncated": _optional(batch, "truncated", pa.bool_(), pa),
+        "config_hash": pa.array([config_hash] * count, pa.string()),
+    }
+    table = pa.table(columns).replace_schema_metadata(
+        {METADATA_KEY: json.dumps({"schema": SCHEMA_VERSION, "rewards": list(batch.names)})}
+    )
+    path = Path(folder) / f"rollouts_{step:08d}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    pq.write_table(table, partial, compression="zstd")
+    os.replace(partial, path)
+    return path
+
+
+def _reward_columns(batch: Rollouts, weights: Mapping[str, float], pa: Any) -> dict[str, Any]:
+    columns = {}
+    for name, scores in zip(batch.names, batch.rewards.double().cpu().T, strict=True):
+        scored = scores.isfinite()
+        columns[f"reward/{name}"] = pa.array(scores.numpy(), mask=~scored.numpy())
+        columns[f"weight/{name}"] = pa.array([float(weights.get(name, 1.0))] * len(scores), pa.float64())
+        columns[f"status/{name}"] = pa.array(["scored" if ok else "abstained" for ok in scored.tolist()], pa.string())
+    return columns
+
+
+def _query_weight(batch: Rollouts, outcome: Outcome) -> Tensor:
+    scored = batch.rewards.isfinite().any(1, keepdim=True).double()
+    kept = group_sum(outcome.keep[:, None].double(), batch.groups)
+    share = kept / group_sum(scored, batch.groups).clamp(min=1)
+    return batch.groups.spread(share)[:, 0]
+
+
+def _optional(batch: Rollouts, name: str, kind: Any, pa: Any) -> Any:
+    if name not in batch.columns:
+        return pa.nulls(len(batch.groups), kind)
+    column = batch.columns[name].cpu()
+    return pa.array((column.bool() if kind == pa.bool_() else column.to(torch.int64)).tolist(), kind)
