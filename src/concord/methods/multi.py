@@ -84,7 +84,7 @@ def gd2po(
             of at most tau is dropped, conflicting or not (so one without signal is); the share is
             multiplied after whitening; responses, not tokens, are averaged. Whitening after the
             share cancels whatever is common to all groups and can turn the sign of a kept rollout:
-            on the catalogue's fixture the two orders differ by 0.13, and one sign.
+            in the fixture of the golden tests the two orders differ by up to 0.13.
         numerics: as for :func:`gdpo`.
 
     Dropped rollouts stay in the loss's denominators, in paper and code.

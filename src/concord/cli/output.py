@@ -1,0 +1,51 @@
+"""Where commands write: results to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from concord.run.evaluate import Evaluation
+
+stdout = Console(highlight=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object, nothing else; NaN, which JSON does not have, becomes null."""
+    print(json.dumps(_without_nan(value), indent=2))
+
+
+def comparison(evaluations: dict[str, Evaluation]) -> Table:
+    """Evaluations side by side, a row a reward; with two of them the difference."""
+    names, columns = list(evaluations), list(evaluations.values())
+    table = Table("held-out prompts", *names, *(["difference"] if len(columns) == 2 else []), box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = {name: [found.rewards[name] for found in columns] for name in columns[0].rewards}
+    rows |= {
+        "response tokens": [found.length for found in columns],
+        "unfinished": [found.unfinished for found in columns],
+    }
+    for label, values in rows.items():
+        difference = [f"{values[1] - values[0]:+.3f}"] if len(values) == 2 else []
+        table.add_row(label, *(f"{value:.3f}" for value in values), *difference)
+    return table
+
+
+def as_data(evaluations: dict[str, Evaluation]) -> dict[str, Any]:
+    """Evaluations as plain data."""
+    return {name: dataclasses.asdict(found) for name, found in evaluations.items()}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

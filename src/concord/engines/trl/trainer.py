@@ -1,0 +1,348 @@
+"""GRPOTrainer with Concord's advantages and loss."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from trl import GRPOTrainer
+from trl.trainer.utils import get_callable_name
+
+from concord.core.errors import BatchError, ConfigError, DuplicateName, nearest
+from concord.core.groups import Groups
+from concord.core.rollouts import Rollouts
+from concord.core.signal import Outcome
+from concord.dumps import write
+from concord.engines.contract import MULTIMODAL
+from concord.engines.trl import checkpoint, refill, rows
+from concord.engines.trl.config import ConcordConfig
+from concord.objectives import Mean, PolicyBatch, Totals
+from concord.rewards import NamedReward, checked
+from concord.rewards.completions import completion_text
+
+SUPPLIED = frozenset({"lengths", "truncated"})
+"""The columns that this engine gives a chain."""
+
+
+class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
+    """TRL's ``GRPOTrainer``; the advantages and the loss are those of a Concord method.
+
+    Generation, data, reward functions, reference model, vLLM, PEFT, accelerate, logging and
+    checkpoints are TRL's. What differs:
+
+    - The rewards stay apart until the method joins them. A reward that returns None, NaN or an
+      infinity for a rollout has not scored it.
+    - A row without a gradient (dropped, or with an advantage of exactly 0 and no penalty) leaves the
+      batch before the forward pass. The loss is divided by the tokens and responses of the whole
+      optimisation step, over micro-batches and processes, so the gradient is that of one big batch.
+    - Training resumes bit-equal: the generation buffer, the position in it, the data order of later
+      epochs and the state of the chain checkpoint with the run.
+
+    Args:
+        model, reward_funcs, and all others: as for ``GRPOTrainer``.
+        args: a :class:`ConcordConfig`.
+
+    Metrics, beside TRL's: ``concord/<stage>/<metric>`` of the chain, ``concord/kept`` (share of
+    rollouts), ``concord/empty_groups`` (share), ``concord/refill/*`` (numbers of groups),
+    ``concord/computed`` (share of rollouts that went through the forward pass) and
+    ``concord/objective/<metric>``. ``entropy`` is over the rollouts computed.
+
+    Raises:
+        ConfigError: an option that the method decides; a method that needs what TRL does not give;
+            data without prompts, or too few of them for one generation batch.
+        DuplicateName: two reward functions of one name, which would share a column.
+        RewardError: a reward function returned something other than numbers and None.
+    """
+
+    _name = "Concord"
+    _tag_names = ["trl", "concord"]  # noqa: RUF012 TRL's own attribute
+
+    def __init__(
+        self, model: Any, reward_funcs: Any = None, args: ConcordConfig | None = None, *more: Any, **options: Any
+    ) -> None:
+        args = ConcordConfig() if args is None else args
+        if not isinstance(args, ConcordConfig):
+            raise ConfigError(f"args must be a ConcordConfig, got {type(args).__name__}; change its import too")
+        super().__init__(model, _checked(reward_funcs), args, *more, **options)
+        names = tuple(self.reward_func_names)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DuplicateName(f"two reward functions are named {twice[0]!r}; give each a __name__ of its own")
+        self._rewards = names
+        self._method = args.build(names)
+        self._check()
+        # TRL's logged "reward" is the sum under these.
+        self.reward_weights = torch.tensor([args.weights(names).get(name, 1.0) for name in names])
+        self._state: tuple[Any, ...] = self._method.signal.init()
+        self._means: dict[str, Mean] = {}
+        self._further = refill.PromptStream(
+            self._remove_unused_columns(self.train_dataset, description="training"), args.seed
+        )
+        # Cutting the padding before a prompt moves its positions: the same only where they are relative.
+        self._relative = hasattr(self.model.config.get_text_config(), "rope_parameters")
+        self._resumed = 0  # the step that training resumes from
+
+    def _check(self) -> None:
+        """Meet what would go wrong after the first generation before it."""
+        if absent := sorted(self._method.needs - SUPPLIED):
+            raise ConfigError(f"method {self.args.method!r} needs columns {absent}; TRL gives {sorted(SUPPLIED)}")
+        size, count = self.num_generations, self.args.generation_batch_size
+        blank = {"lengths": torch.ones(size), "truncated": torch.zeros(size, dtype=torch.bool)}
+        nothing = torch.zeros(size, len(self._rewards))
+        self._method.signal(Rollouts(nothing, Groups.uniform(1, size), self._rewards, blank))
+        data = self.train_dataset
+        streamed = not isinstance(data, Sized)
+        if self.args.refill_rounds and (streamed or self._is_vlm):
+            raise ConfigError("refill_rounds draws further prompts at random: text prompts in an indexed dataset only")
+        columns = data.column_names
+        if columns is not None and "prompt" not in columns and self.environment_factories is None:
+            raise ConfigError(
+                f"the training data has columns {columns}, none named 'prompt'" + nearest("prompt", columns)
+            )
+        if isinstance(data, Sized) and len(data) < count // size:
+            raise ConfigError(
+                f"one generation batch is {count // size} prompts of {size} rollouts, the training data has "
+                f"{len(data)}; lower generation_batch_size or give more prompts"
+            )
+
+    # ---- Rollouts and their signal ----
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
+    ) -> Tensor:
+        found: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        cut = [not ids or ids[-1] not in ends for ids in completion_ids_list]
+        self._truncated = self.accelerator.gather(torch.tensor(cut, device=found.device))
+        self._scores = found
+        return found
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> rows.Batch:
+        training = self.model.training
+        output: rows.Batch = super()._generate_and_score_completions(inputs)
+        batch = self._rollouts(output)
+        if training and self.args.refill_rounds:
+            output, batch = self._refill(output, batch)
+        outcome = self._method.signal(batch, self._state)
+        if training:
+            self._state = outcome.state
+            if self.args.dump is not None and self.accelerator.is_main_process:
+                self._dump(batch, outcome)
+        self._log_outcome(outcome)
+        count = output["prompt_ids"].shape[0]
+        mine = slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
+        return output | {"advantages": outcome.advantages[mine], "keep": outcome.keep[mine]}
+
+    def _rollouts(self, output: rows.Batch) -> Rollouts:
+        """The rollouts of all processes: groups are consecutive in gathered order."""
+        lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
+        size = self.num_generations if self.model.training else self.num_generations_eval
+        if len(lengths) % size:
+            raise BatchError(
+                f"{len(lengths)} rollouts do not make whole groups of {size}; the evaluation batch size times "
+                "the number of processes must be a multiple of num_generations_eval"
+            )
+        columns = {"lengths": lengths, "truncated": self._truncated}
+        return Rollouts(self._scores, Groups.uniform(len(lengths) // size, size), self._rewards, columns)
+
+    def _refill(self, output: rows.Batch, batch: Rollouts) -> tuple[rows.Batch, Rollouts]:
+        """Replace empty groups by groups of further prompts, while there are some and rounds are left."""
+        size, device = self.num_generations, batch.rewards.device
+        journal = refill.Journal(self._metrics["train"], self._logs, len(batch.groups))
+        empty = first = self._empty(batch)
+        rounds = 0
+        while empty and rounds < self.args.refill_rounds:
+            rounds += 1
+            drawn = refill.fitting(len(empty), size, self.accelerator.num_processes)
+            mine = refill.share(self._further.take(drawn), size, self.accelerator)
+            fresh_output: rows.Batch = super()._generate_and_score_completions(mine)
+            fresh = self._rollouts(fresh_output)
+            hollow = self._empty(fresh)
+            pairs = list(zip(empty, (p for p in range(drawn) if p not in hollow), strict=False))
+            to, source = refill.rows(pairs, size, device)
+            output = refill.put_back(output, fresh_output, to, source, self._tokenizer.pad_token_id, self.accelerator)
+            batch = refill.merge(batch, fresh, to, source)
+            journal.put(to, source, drawn * size)
+            empty = self._empty(batch)
+        for name, number in (("empty", len(first)), ("rounds", rounds), ("left", len(empty))):
+            self._metrics["train"][f"concord/refill/{name}"].append(float(number))
+        return output, batch
+
+    def _empty(self, batch: Rollouts) -> list[int]:
+        empty: list[int] = self._method.signal(batch, self._state).empty_groups.nonzero()[:, 0].tolist()
+        return empty
+
+    # ---- The loss ----
+
+    def _prepare_inputs(self, generation_batch: Any) -> rows.Batch:
+        held = self._buffered_inputs
+        inputs: rows.Batch = super()._prepare_inputs(generation_batch)
+        if not self.model.training:
+            self._count([[inputs]])
+        elif self._buffered_inputs is not held:
+            window = self.args.gradient_accumulation_steps
+            buffer = self._buffered_inputs
+            self._count([buffer[i : i + window] for i in range(0, len(buffer), window)])
+        return inputs
+
+    def _count(self, windows: list[list[rows.Batch]]) -> None:
+        """Give every micro-batch the denominators of its optimisation step, over all processes."""
+
+        def counted(batch: rows.Batch) -> Tensor:
+            mask, keep = rows.loss_mask(batch), batch["keep"]
+            if self._method.count_dropped:
+                keep = torch.ones_like(keep)
+            return torch.stack([(mask & keep[:, None]).sum(), keep.sum()])
+
+        here = torch.stack([torch.stack([counted(batch) for batch in window]).sum(0) for window in windows])
+        for window, (tokens, sequences) in zip(windows, self.accelerator.reduce(here), strict=True):
+            for batch in window:
+                batch |= {"total_tokens": tokens, "total_sequences": sequences}
+
+    def _compute_loss(self, model: Any, inputs: rows.Batch) -> Tensor:
+        which = self._computed(inputs)
+        batch = rows.chosen(inputs, which)
+        batch = rows.trim(batch, prompts=self._relative, multiple=self.pad_to_multiple_of)
+        mask = batch["loss_mask"]
+        logp, entropy, router = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1),
+            mask.shape[1],
+            compute_entropy=True,
+            compute_aux_loss=self.aux_loss_enabled,
+            **{key: batch[key] for key in MULTIMODAL if key in batch},
+        )
+        old = batch.get("old_per_token_logps")  # absent where the policy has not moved since
+        loss, means = self._method.objective(
+            PolicyBatch(
+                logp,
+                logp.detach() if old is None else old,
+                batch["advantages"],
+                mask,
+                batch.get("ref_per_token_logps"),
+                batch.get("importance_sampling_ratio"),
+            ),
+            Totals(inputs["total_tokens"], inputs["total_sequences"]),
+        )
+        self._measure(
+            {f"concord/objective/{name}": mean for name, mean in means.items()}
+            | {
+                "concord/computed": Mean(which.sum(), which.new_tensor(len(which), dtype=torch.long)),
+                "entropy": Mean(torch.where(mask, entropy, 0).sum(), mask.sum()),
+            }
+        )
+        step: Tensor = loss * self.accelerator.num_processes  # DDP and its kin take the mean over processes
+        if self.aux_loss_enabled and which.any():
+            passes = self.args.gradient_accumulation_steps if self.model.training else 1
+            step = step + self.router_aux_loss_coef * router / passes
+        return step
+
+    def _computed(self, inputs: rows.Batch) -> Tensor:
+        """``[B]`` bool: the rows of a micro-batch that go through the forward pass."""
+        return rows.matter(inputs, penalised=bool(self._method.objective.penalties))
+
+    def _measure(self, means: dict[str, Mean]) -> None:
+        """Add up over the micro-batches of an optimisation step, then over processes, then divide."""
+        self._means = {name: self._means[name] + mean if name in self._means else mean for name, mean in means.items()}
+        if not self.accelerator.sync_gradients:
+            return
+        here = torch.stack([torch.stack([m.total.float(), m.weight.float()]) for m in self._means.values()])
+        for name, (total, weight) in zip(self._means, self.accelerator.reduce(here).tolist(), strict=True):
+            # TRL leaves NaN out of its averages over steps.
+            self._metrics[self._mode][name].append(total / weight if weight else math.nan)
+        self._means = {}
+
+    # ---- Logs and dumps ----
+
+    @property
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"
+
+    def _log_outcome(self, outcome: Outcome) -> None:
+        metrics = {
+            **outcome.metrics,
+            "kept": outcome.keep.float().mean(),
+            "empty_groups": outcome.empty_groups.float().mean(),
+        }
+        values = torch.stack([value.float() for value in metrics.values()]).tolist()
+        for name, value in zip(metrics, values, strict=True):
+            self._metrics[self._mode][f"concord/{name}"].append(value)
+        logged = self._logs["advantages"]  # TRL has put its own there
+        for _ in range(min(len(logged), len(outcome.keep))):
+            logged.pop()
+        logged.extend(outcome.advantages.tolist())
+
+    def _dump(self, batch: Rollouts, outcome: Outcome) -> None:
+        prompts, completions = (list(self._logs[name])[-len(batch.groups) :] for name in ("prompt", "completion"))
+        write(
+            self.args.dump,
+            run=Path(self.args.output_dir).name,
+            step=self.state.global_step,
+            prompts=[p if isinstance(p, str) else json.dumps(p, ensure_ascii=False) for p in prompts],
+            completions=[completion_text(completion) for completion in completions],
+            batch=batch,
+            outcome=outcome,
+            unselected=self._method.signal.unselective()(batch).advantages,
+            weights=self.args.weights(self._rewards),
+        )
+
+    # ---- Checkpoints ----
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *more: Any, **options: Any) -> Any:
+        """Train; ``resume_from_checkpoint=True`` takes the last complete checkpoint of the output folder."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = checkpoint.last_complete(self.args.output_dir)
+        self._resumed = checkpoint.step(resume_from_checkpoint) or 0 if resume_from_checkpoint else 0
+        return super().train(resume_from_checkpoint or None, *more, **options)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        sampler = super()._get_train_sampler(dataset)
+        if sampler.shuffle:  # TRL's sampler starts over on resuming; it drew one permutation each epoch
+            steps = len(sampler) // self.args.generation_batch_size // self.args.gradient_accumulation_steps
+            for _ in range(self._resumed // max(1, steps)):
+                torch.randperm(sampler.num_samples, generator=sampler.generator)
+        return sampler
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        between = self._step % (self.args.steps_per_generation * self.num_iterations) != 0
+        tree = {
+            "step": self._step,
+            "state": self._state,
+            "drawn": self._further.drawn,
+            "processes": self.accelerator.num_processes,
+            "buffer": self._buffered_inputs if between else None,
+        }
+        checkpoint.save(self._own_file(output_dir, self.accelerator.process_index), tree)
+
+    def _load_optimizer_and_scheduler(self, checkpoint_dir: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint_dir)
+        if checkpoint_dir is None:
+            return
+        own = self._own_file(checkpoint_dir, self.accelerator.process_index)
+        if not own.exists():
+            warnings.warn(f"{own} is missing: training resumes, but not bit-equal", stacklevel=2)
+            return
+        tree = checkpoint.load(own, self.accelerator.device)
+        self._step, self._state, self._further.drawn = tree["step"], tree["state"], tree["drawn"]
+        if tree["processes"] == self.accelerator.num_processes:
+            self._buffered_inputs = tree["buffer"]
+
+    @staticmethod
+    def _own_file(folder: str, process: int) -> Path:
+        return Path(folder, f"concord_{process}.safetensors")
+
+
+def _checked(rewards: Any) -> Any:
+    """Reward functions with their answers checked; models, their names, and what is checked stay as they are."""
+    if isinstance(rewards, list):
+        return [_checked(reward) for reward in rewards]
+    if rewards is None or isinstance(rewards, str | nn.Module) or hasattr(rewards, "counts"):
+        return rewards
+    return checked(NamedReward(get_callable_name(rewards), rewards))

@@ -1,0 +1,277 @@
+"""A run's configuration: one YAML file, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName, nearest
+from concord.rewards import NamedReward, load
+from concord.run import paths, safe_yaml
+from concord.run.overrides import apply_overrides
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+_OURS = {"output_dir": "out", "seed": "seed", "reward_weights": "rewards.<name>.weight"}
+"""Options of TRL's that a key of ours sets."""
+
+
+def _at(key: object, text: str) -> PydanticCustomError:
+    return PydanticCustomError("at_key", "{text}", {"key": str(key), "text": text})
+
+
+def _unknown(key: object, known: Iterable[str]) -> PydanticCustomError:
+    return _at(key, "unknown key" + nearest(str(key), known))
+
+
+class Section(BaseModel):
+    """A mapping with a fixed set of keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_keys(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and cls.model_config["extra"] == "forbid":
+            for key in value:
+                if key not in cls.model_fields:
+                    raise _unknown(key, cls.model_fields)
+        return value
+
+
+class MethodConfig(Section):
+    """A method of the catalogue by name, and its parameters: ``gd2po``, or ``{name: gd2po, tau: 0.8}``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Text
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What goes to ``concord.create`` beside the name."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _can_be_created(self) -> MethodConfig:
+        from concord.methods import builder, create
+
+        if "weights" in self.parameters:
+            raise _at("weights", "weights stand with the rewards, as rewards.<name>.weight")
+        try:
+            known = inspect.signature(builder(self.name)).parameters
+        except UnknownName as error:
+            raise _at("name", str(error)) from error
+        for key in self.parameters:
+            if key not in known:
+                raise _unknown(key, known)
+        try:
+            create(self.name, **self.parameters)
+        except (ConcordError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        return self
+
+
+class RowsConfig(Section):
+    """Which rows of which data, and which columns hold prompt and answer.
+
+    Attributes:
+        path: a .parquet, .json or .jsonl file; the id of a data set on the Hugging Face hub; or builtin:tool_task.
+        name: of the data set's configuration on the hub, where it has several.
+        split: train, test, ...; also a slice, train[:90%]. A file is one split, train.
+        prompt: column of the prompts, messages or text; dots go into nested columns.
+        answer: column of what the rewards compare with; None = there is none.
+        size: rows to take, the first ones; None = all.
+        max_prompt_tokens: prompts longer than this under the model's tokenizer are left out.
+    """
+
+    path: Text
+    name: Text | None = None
+    split: Text = "train"
+    prompt: Text = "prompt"
+    answer: Text | None = "answer"
+    size: Count | None = None
+    max_prompt_tokens: Count | None = None
+
+
+class DataConfig(RowsConfig):
+    """Training rows, and perhaps others to evaluate on; those take path, name, columns and limit from here."""
+
+    eval: RowsConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and isinstance(value.get("eval"), Mapping):
+            shared = ("path", "name", "prompt", "answer", "max_prompt_tokens")
+            own = {key: value[key] for key in shared if key in value}
+            return {**value, "eval": {**own, **value["eval"]}}
+        return value
+
+    @model_validator(mode="after")
+    def _held_out(self) -> DataConfig:
+        if self.eval and (self.eval.path, self.eval.name, self.eval.split) == (self.path, self.name, self.split):
+            raise _at("eval", "reads the rows that are trained on; name another split or another path")
+        return self
+
+
+class RewardConfig(Section):
+    """A reward: where its function is, and what it counts for."""
+
+    path: Text
+    weight: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+
+
+class RunConfig(Section):
+    """Everything that determines a run.
+
+    Attributes:
+        model: a folder, an id on the Hugging Face hub, or builtin:tool_task/seed0.
+        method: of the catalogue, see :class:`MethodConfig`.
+        data: see :class:`DataConfig`.
+        rewards: by name, in the order in which they are shown.
+        engine: options of ``trl.GRPOConfig`` under TRL's names, handed on untouched.
+        peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        refill_rounds: how often groups without signal are sampled again (DAPO's dynamic sampling); 0 = never.
+        out: the run folder.
+        seed: of everything that is random.
+    """
+
+    model: Text
+    method: MethodConfig
+    data: DataConfig
+    rewards: Annotated[dict[str, RewardConfig], Field(min_length=1)]
+    engine: dict[str, Any] = {}
+    peft: dict[str, Any] | None = None
+    refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
+    out: Path
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
+
+    @field_validator("rewards")
+    @classmethod
+    def _usable_names(cls, rewards: dict[str, RewardConfig]) -> dict[str, RewardConfig]:
+        for name in rewards:
+            if not re.fullmatch(r"\w[\w-]*", name):  # a column of tables and a part of metric names
+                raise _at(name, "a reward's name is made of letters, digits, _ and -")
+        return rewards
+
+    @field_validator("engine")
+    @classmethod
+    def _known_to_trl(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        for key in engine:
+            if key in _OURS:
+                raise _at(key, f"is set by {_OURS[key]}; leave it out here")
+        if engine:
+            try:
+                from trl import GRPOConfig
+            except ImportError as error:
+                raise MissingExtra.of("train", "trl") from error
+            _check_fields(engine, GRPOConfig)
+        return engine
+
+    @field_validator("peft")
+    @classmethod
+    def _known_to_peft(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
+        if options:
+            try:
+                from peft import LoraConfig
+            except ImportError as error:
+                raise MissingExtra.of("train", "peft") from error
+            _check_fields(options, LoraConfig)
+        return options
+
+    @field_validator("out", mode="before")
+    @classmethod
+    def _not_empty(cls, out: Any) -> Any:
+        if out == "":  # which Path would take for the working directory
+            raise ValueError("name the run folder")
+        return out
+
+    @field_serializer("out")
+    def _as_text(self, out: Path) -> str:
+        return str(out)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The rewards' weights by name."""
+        return {name: reward.weight for name, reward in self.rewards.items()}
+
+    def named_rewards(self) -> tuple[NamedReward, ...]:
+        """The rewards with their functions imported; raises ConfigError as :func:`concord.rewards.load`."""
+        return tuple(load(name, reward.path, reward.weight) for name, reward in self.rewards.items())
+
+    def to_yaml(self) -> str:
+        """The resolved configuration; :func:`load_config` on it gives an equal one."""
+        return safe_yaml.write(self.model_dump())
+
+
+def _check_fields(options: Mapping[str, Any], owner: type[Any]) -> None:
+    known = [field.name for field in dataclasses.fields(owner) if field.init]
+    for key in options:
+        if key not in known:
+            raise _unknown(key, known)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's YAML file, or a recipe that ships by its name, and check all of it.
+
+    Relative paths in the file start at the file's folder (of a shipped recipe: at the working directory), those in
+    overrides at the working directory; the result holds absolute ones.
+
+    Args:
+        path: a file, or ``tool_calling`` or ``recipes/tool_calling.yaml`` for a recipe that ships.
+        overrides: ``key.sub=value`` each, later ones win.
+
+    Raises:
+        ConfigError: no such file, not YAML, a key twice, an unknown key (the nearest is named), a wrong value.
+        MissingExtra: options of TRL or PEFT are given and it is not installed.
+    """
+    file, folder = paths.find(path)
+    try:
+        raw = safe_yaml.read(file.read_text(encoding="utf-8-sig"))
+        raw = _copied(raw)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{file}: holds {raw!r}, not keys and values")
+    if isinstance(raw.get("method"), str):
+        raw["method"] = {"name": raw["method"]}  # so that method.tau=0.5 has somewhere to go
+    paths.resolve(raw, folder)
+    apply_overrides(raw, overrides)
+    paths.resolve(raw, Path.cwd())
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        faults = [_described(detail) for detail in error.errors()]
+        raise ConfigError(f"{file}: " + "\n  ".join(["", *faults] if len(faults) > 1 else faults)) from error
+
+
+def _copied(value: Any) -> Any:
+    """A copy without shared parts: a YAML alias must not carry an override to its anchor."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _described(detail: ErrorDetails) -> str:
+    where = [str(part) for part in detail["loc"]]
+    if detail["type"] == "at_key":
+        where.append(detail["ctx"]["key"])
+    if detail["type"] == "missing":
+        return f"{'.'.join(where)}: is required and not there"
+    text = detail["msg"].removeprefix("Value error, ")
+    given = f" (got {detail['input']!r})" if detail["type"] not in ("at_key", "value_error") else ""
+    return f"{'.'.join(where)}: {text}{given}"

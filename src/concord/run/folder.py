@@ -1,0 +1,85 @@
+"""The folder of a run: one run each, with the configuration that it can be repeated from."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from concord.core.errors import ConfigError, RunFolderError
+from concord.run.config import RunConfig, load_config
+
+CONFIG = "config.yaml"
+FACTS = "run.json"
+_PACKAGES = {"torch", "trl", "transformers"}
+
+
+def open_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -> Path:
+    """Make the folder of a new run, or check that it holds the run to go on with.
+
+    A new folder gets ``config.yaml`` (resolved; :func:`load_config` on it gives an equal configuration) and
+    ``run.json`` (the seed, and the versions of concord, torch, trl and transformers). With several processes the
+    main one calls this, the others wait for it.
+
+    Raises:
+        RunFolderError: the folder holds another run, or other files; with ``resume``, it holds no run or one whose
+            configuration differs, and the message says where. A moved folder (``out``) is no difference.
+    """
+    folder = Path(path)
+    if resume:
+        _check_same(folder, config)
+        return folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise RunFolderError(f"{folder} is a file; set another out") from error
+    if (folder / CONFIG).exists():
+        raise RunFolderError(f"{folder} holds a run already; set another out, or resume=true to go on with that run")
+    if any(folder.iterdir()):
+        raise RunFolderError(f"{folder} is not empty and holds no run; set another out")
+    facts = {"seed": config.seed, "versions": _versions()}
+    _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
+    _write(folder / CONFIG, config.to_yaml())  # last: its presence says that the folder is complete
+    return folder
+
+
+def _check_same(folder: Path, config: RunConfig) -> None:
+    if not (folder / CONFIG).is_file():
+        raise RunFolderError(f"{folder} holds no run to resume; leave resume out to start one")
+    try:
+        there = load_config(folder / CONFIG)
+    except ConfigError as error:
+        raise RunFolderError(f"{folder} holds a run that this version cannot read: {error}") from error
+    differences = _differences(there.model_dump(exclude={"out"}), config.model_dump(exclude={"out"}))
+    if differences:
+        raise RunFolderError(
+            f"{folder} holds another run; it differs at {'; '.join(differences)}. "
+            "Set another out, or resume with its own configuration"
+        )
+
+
+def _differences(there: Any, here: Any, where: str = "") -> list[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = [*there, *(key for key in here if key not in there)]
+        below = (_differences(there.get(key), here.get(key), f"{where}.{key}".lstrip(".")) for key in keys)
+        return [difference for part in below for difference in part]
+    return [] if there == here else [f"{where} ({there!r} there, {here!r} here)"]
+
+
+def _versions() -> dict[str, str]:
+    from concord import __version__
+
+    installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
+    return {"concord": __version__} | {name: installed[name] for name in _PACKAGES if name in installed}
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing: a killed process leaves no half file under the name."""
+    unfinished = path.with_name(path.name + ".tmp")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

@@ -1,0 +1,75 @@
+"""YAML as people expect it: safe, each key once, and with the scalars of YAML 1.2.
+
+PyYAML reads YAML 1.1, in which ``1e-6`` is text, ``no`` is false, ``1:30`` is ninety and ``2026-01-02`` a date.
+A learning rate and ``save_strategy: no`` are everyday words of a training run, so the core schema of 1.2 is used
+for reading and for writing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError
+from yaml.nodes import MappingNode
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("merge", r"<<", "<"),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute, made anew)
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if isinstance(key, str) and lines.setdefault(key, line) != line:
+                raise ConstructorError(
+                    None, None, f"the key {key!r} stands twice, on lines {lines[key]} and {line}", key_node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _name, _pattern, _first in _SCALARS:
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), list(_first))
+
+
+def read(text: str) -> Any:
+    """The value of a YAML document.
+
+    Raises:
+        yaml.YAMLError: not YAML, a key that stands twice, a tag that would build a Python object; with the line.
+
+    Example:
+        >>> read("learning_rate: 1e-6")
+        {'learning_rate': 1e-06}
+    """
+    return yaml.load(text, _Loader)  # a SafeLoader
+
+
+def write(value: Any) -> str:
+    """The YAML text of plain values; :func:`read` gives them back."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,170 @@
+"""From a configuration to a trained policy in a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from concord.core.errors import MissingExtra
+from concord.rewards import checked
+from concord.run.config import RunConfig
+from concord.run.curves import draw_curves
+from concord.run.data import load_rows
+from concord.run.evaluate import Evaluation, evaluate
+from concord.run.folder import open_run_folder
+from concord.run.paths import model_source
+
+if TYPE_CHECKING:
+    from concord.engines.trl import ConcordTrainer
+
+MODEL = "model"
+ROLLOUTS = "rollouts"
+CURVES = "curves.png"
+METRICS = "metrics.jsonl"
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run left behind.
+
+    Attributes:
+        folder: the run's.
+        base, trained: on the held-out prompts, before and after; None without ``data.eval``.
+    """
+
+    folder: Path
+    base: Evaluation | None
+    trained: Evaluation | None
+
+
+def train(config: RunConfig, *, console: Console, resume: bool = False) -> Trained:
+    """Train as configured.
+
+    The run folder gets the resolved configuration, the rollouts of every step (``rollouts/``), TRL's
+    checkpoints, the metrics of every step (``metrics.jsonl``), their curves (``curves.png``), the
+    policy (``model/``), and, with ``data.eval``, the evaluation of base and trained policy
+    (``evaluation.json``).
+
+    Args:
+        config: of the run.
+        console: where progress is shown, by the main process.
+        resume: go on with the run in the folder, from its last checkpoint.
+
+    Raises:
+        ConfigError, RunFolderError, RewardError: before the first step wherever that can be known.
+        MissingExtra: TRL is not installed.
+    """
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise MissingExtra.of("train", "accelerate") from error
+
+    process = PartialState()
+    rewards = config.named_rewards()
+    trainer = build(config, console)
+    if process.is_main_process:
+        open_run_folder(config.out, config, resume)
+    process.wait_for_everyone()
+
+    base = _read_base(config.out) if resume else None
+    if base is None:
+        base = held_out(config, trainer, console, "Evaluating the base policy")
+        if process.is_main_process:
+            write_evaluations(config.out, base=base)
+    trainer.train(resume_from_checkpoint=True if resume else None)
+    trainer.save_model(str(config.out / MODEL))
+    trained = held_out(config, trainer, console, "Evaluating the trained policy")
+    if process.is_main_process:
+        history = trainer.state.log_history
+        (config.out / METRICS).write_text("".join(json.dumps(entry) + "\n" for entry in history))
+        draw_curves(history, [reward.name for reward in rewards], config.out / CURVES)
+        write_evaluations(config.out, base=base, trained=trained)
+    process.wait_for_everyone()
+    return Trained(config.out, base, trained)
+
+
+def build(config: RunConfig, console: Console) -> ConcordTrainer:
+    """The trainer that a configuration describes, with model and rows loaded."""
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+
+        from concord.engines.trl import ConcordConfig, ConcordTrainer
+    except ImportError as error:
+        raise MissingExtra.of("train", "trl") from error
+    from concord.run.live import LiveTable
+
+    rewards = config.named_rewards()
+    source = model_source(config.model)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    rows = load_rows(config.data, tokenizer, config.seed)
+    options = {"report_to": "none", "logging_steps": 1, "disable_tqdm": True, **config.engine}
+    args = ConcordConfig(
+        output_dir=str(config.out),
+        seed=config.seed,
+        method=config.method.name,
+        method_args={**config.method.parameters, "weights": config.weights},
+        refill_rounds=config.refill_rounds,
+        dump=str(config.out / ROLLOUTS),
+        config_hash=config_hash(config),
+        **options,
+    )
+    trainer = ConcordTrainer(
+        model=AutoModelForCausalLM.from_pretrained(source, dtype="auto"),
+        reward_funcs=[checked(reward) for reward in rewards],
+        args=args,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=_lora(config.peft),
+        callbacks=[LiveTable([reward.name for reward in rewards], console)],
+    )
+    trainer.remove_callback(PrinterCallback)  # the table says it
+    return trainer
+
+
+def held_out(config: RunConfig, trainer: ConcordTrainer, console: Console, title: str) -> Evaluation | None:
+    """The trainer's policy on ``data.eval``, greedy; None if there is none. The main process does it."""
+    if config.data.eval is None or not trainer.accelerator.is_main_process:
+        return None
+    return evaluate(
+        trainer.accelerator.unwrap_model(trainer.model),
+        trainer.processing_class,
+        load_rows(config.data.eval, trainer.processing_class, config.seed),
+        config.named_rewards(),
+        max_new_tokens=trainer.args.max_completion_length,
+        console=console,
+        title=title,
+    )
+
+
+def config_hash(config: RunConfig) -> str:
+    """Twelve hex digits that tell configurations apart; where the run is kept plays no part."""
+    content = config.model_dump(mode="json", exclude={"out"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _lora(options: dict[str, Any] | None) -> Any:
+    if options is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**options)
+
+
+def write_evaluations(folder: Path, **found: Evaluation | None) -> None:
+    """Keep evaluations by name in the run folder."""
+    content = {name: dataclasses.asdict(value) for name, value in found.items() if value is not None}
+    if content:
+        (folder / EVALUATION).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _read_base(folder: Path) -> Evaluation | None:
+    """The base policy's evaluation from before an interruption."""
+    path = folder / EVALUATION
+    return Evaluation(**json.loads(path.read_text())["base"]) if path.exists() else None

@@ -1,0 +1,167 @@
+"""What a trainer's gradient is, and what it should be: computed row by row, without Concord.
+
+The reference takes every rollout by itself, unpadded, through a fresh copy of the model in
+float64, and writes the loss as loops over rollouts and tokens. It shares with the trainer only the
+sampled tokens, the advantages and the marks of what was dropped.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from tests.engines import tiny
+
+Gradient = dict[str, Tensor]
+
+
+@dataclass
+class Step:
+    """One optimisation step as the trainer made it: before the optimiser moved the parameters."""
+
+    parameters: Gradient
+    gradient: Gradient
+    batches: list[dict[str, Tensor]]
+    first: bool  # the first step after a generation
+
+    def plain(self) -> dict[str, Any]:
+        """As data that ``torch.load(weights_only=True)`` reads back."""
+        return vars(self)
+
+
+class Recorder(TrainerCallback):
+    """Keeps each step's parameters, gradient and micro-batches, as they were before any row left."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.trainer: Any = None
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        trainer = self.trainer
+        window, held = args.gradient_accumulation_steps, trainer._buffered_inputs
+        start = (trainer._step - window) % len(held)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        self.steps.append(
+            Step(
+                {name: value.detach().clone() for name, value in model.state_dict().items()},
+                {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None},
+                [copy.deepcopy(batch) for batch in held[start : start + window]],
+                (trainer._step - window) % (len(held) * trainer.num_iterations) == 0,
+            )
+        )
+
+
+def record(trainer: Any) -> list[Step]:
+    """Train, and return the steps."""
+    recorder = Recorder()
+    recorder.trainer = trainer
+    trainer.add_callback(recorder)
+    trainer.train()
+    return recorder.steps
+
+
+@dataclass
+class Loss:
+    """The loss that a gradient should come from, in plain words."""
+
+    low: float = 0.2
+    high: float = 0.2
+    dual: float | None = 3.0
+    ratio: str = "token"  # or "sequence"
+    mean: str = "token"  # or "sequence", or "constant"
+    constant: int = 1
+    count_dropped: bool = True
+    beta: float = 0.0
+    reference: Gradient | None = None
+    build: Callable[[], Any] = field(default=tiny.model)
+
+
+def expected(steps: list[Step], loss: Loss) -> Iterable[Gradient]:
+    """The gradient that each step should have had."""
+    old: Gradient = {}
+    for step in steps:
+        old = step.parameters if step.first else old
+        yield _gradient(step, old, loss)
+
+
+def assert_equal(got: Gradient, want: Gradient, tolerance: float = 1e-6) -> None:
+    assert got.keys() == want.keys()
+    assert max(float(value.abs().max()) for value in want.values()) > 1e-3, "nothing to compare"
+    for name, value in want.items():
+        torch.testing.assert_close(got[name].double(), value, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def _gradient(step: Step, old: Gradient, loss: Loss) -> Gradient:
+    policy = _load(loss.build, step.parameters)
+    before = _load(loss.build, old)
+    reference = _load(loss.build, loss.reference) if loss.reference is not None else None
+    responses = [row for batch in step.batches for row in _rows(batch)]
+    counted = [r for r in responses if r["keep"] or loss.count_dropped]
+    tokens, count = sum(int(r["mask"].sum()) for r in counted), len(counted)
+    total = torch.zeros((), dtype=torch.float64)
+    for r in responses:
+        if not r["keep"]:
+            continue
+        logp = _logp(policy, r)
+        with torch.no_grad():
+            before_logp = _logp(before, r)
+            reference_logp = None if reference is None else _logp(reference, r)
+        per_token = _per_token(logp, before_logp, reference_logp, r, loss)
+        if loss.mean == "token":
+            total = total + sum(per_token) / tokens
+        elif loss.mean == "sequence":
+            total = total + sum(per_token) / len(per_token) / count
+        else:
+            total = total + sum(per_token) / (count * loss.constant)
+    total.backward()
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in policy.named_parameters() if p.requires_grad
+    }
+
+
+def _per_token(logp: Tensor, old: Tensor, reference: Tensor | None, r: dict[str, Any], loss: Loss) -> list[Tensor]:
+    A, kept = r["advantage"], r["mask"].nonzero()[:, 0].tolist()
+    sequence = torch.stack([logp[t] - old[t] for t in kept]).mean().exp()
+    out = []
+    for t in kept:
+        ratio = (logp[t] - old[t]).exp() if loss.ratio == "token" else sequence
+        gain = torch.minimum(ratio * A, ratio.clamp(1 - loss.low, 1 + loss.high) * A)
+        if loss.dual is not None and A < 0:
+            gain = gain.clamp(min=loss.dual * A)
+        term = -gain
+        if reference is not None:
+            d = reference[t] - logp[t]
+            term = term + loss.beta * (d.exp() - d - 1)
+        out.append(term)
+    return out
+
+
+def _rows(batch: dict[str, Tensor]) -> Iterable[dict[str, Any]]:
+    for i in range(len(batch["keep"])):
+        here = batch["completion_mask"][i].bool()
+        mask = here & batch["tool_mask"][i].bool() if "tool_mask" in batch else here
+        yield {
+            "prompt": batch["prompt_ids"][i][batch["prompt_mask"][i].bool()],
+            "response": batch["completion_ids"][i][here],
+            "mask": mask[here],
+            "advantage": float(batch["advantages"][i]),
+            "keep": bool(batch["keep"][i]),
+        }
+
+
+def _logp(model: Any, r: dict[str, Any]) -> Tensor:
+    ids = torch.cat([r["prompt"], r["response"]])[None]
+    logits = model(input_ids=ids).logits[0, len(r["prompt"]) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, r["response"][:, None])[:, 0]
+
+
+def _load(build: Callable[[], Any], parameters: Gradient) -> Any:
+    model = build()
+    model.load_state_dict(parameters)
+    return model.double()
