@@ -32,9 +32,9 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-# A lower-case word takes the space before it along; names and numbers do not, so that a value is the same token in
-# a request and in a call.
-PIECES = Regex(r" ?[a-z]+|[A-Z][a-z]*|[0-9]+|[^A-Za-z0-9]+?(?= [a-z])|[^A-Za-z0-9]+")
+# A lower-case word takes the spaces around it along, so that a name or number is the same token in a request and in
+# a call, and stands right after the word that tells its part ("from ", "to ").
+PIECES = Regex(r" ?[a-z]+ ?|[A-Z][a-z]*|[0-9]+|[^A-Za-z0-9]+")
 
 BATCH = 64
 CLEAN_STEPS, NOISY_STEPS = 900, 300

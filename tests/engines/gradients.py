@@ -90,11 +90,17 @@ def expected(steps: list[Step], loss: Loss) -> Iterable[Gradient]:
         yield _gradient(step, old, loss)
 
 
-def assert_equal(got: Gradient, want: Gradient, tolerance: float = 1e-6) -> None:
-    assert got.keys() == want.keys()
-    assert max(float(value.abs().max()) for value in want.values()) > 1e-3, "nothing to compare"
-    for name, value in want.items():
-        torch.testing.assert_close(got[name].double(), value, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+def assert_gradients(steps: Iterable[Step], wanted: Iterable[Gradient], tolerance: float = 1e-6) -> None:
+    """Equal, step by step; and there were gradients to compare."""
+    largest = 0.0
+    for number, (step, want) in enumerate(zip(steps, wanted, strict=True)):
+        assert step.gradient.keys() == want.keys()
+        for name, value in want.items():
+            message = f"step {number}, {name}: "
+            got, value = step.gradient[name].double(), value.double()
+            torch.testing.assert_close(got, value, rtol=0, atol=tolerance, msg=lambda m, at=message: at + m)
+            largest = max(largest, float(value.abs().max()))
+    assert largest > 1e-2, "nothing to compare"
 
 
 def _gradient(step: Step, old: Gradient, loss: Loss) -> Gradient:
@@ -106,7 +112,7 @@ def _gradient(step: Step, old: Gradient, loss: Loss) -> Gradient:
     tokens, count = sum(int(r["mask"].sum()) for r in counted), len(counted)
     total = torch.zeros((), dtype=torch.float64)
     for r in responses:
-        if not r["keep"]:
+        if not r["keep"] or not r["mask"].any():
             continue
         logp = _logp(policy, r)
         with torch.no_grad():
@@ -120,9 +126,7 @@ def _gradient(step: Step, old: Gradient, loss: Loss) -> Gradient:
         else:
             total = total + sum(per_token) / (count * loss.constant)
     total.backward()
-    return {
-        name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in policy.named_parameters() if p.requires_grad
-    }
+    return {name: p.grad for name, p in policy.named_parameters() if p.grad is not None}
 
 
 def _per_token(logp: Tensor, old: Tensor, reference: Tensor | None, r: dict[str, Any], loss: Loss) -> list[Tensor]:
@@ -165,3 +169,22 @@ def _load(build: Callable[[], Any], parameters: Gradient) -> Any:
     model = build()
     model.load_state_dict(parameters)
     return model.double()
+
+
+def assert_table(table: dict[str, list[Any]], batches: list[dict[str, Tensor]]) -> None:
+    """TRL's table of completions and the tokens trained on are the same rollouts, whatever their order."""
+    words = tiny.tokenizer()
+    trained = [
+        (
+            words.decode(row["prompt"], skip_special_tokens=True),
+            words.decode(row["response"], skip_special_tokens=True),
+            round(row["advantage"], 5),
+        )
+        for batch in batches
+        for row in _rows(batch)
+    ]
+    logged = [
+        (prompt, completion, round(advantage, 5))
+        for prompt, completion, advantage in zip(table["prompt"], table["completion"], table["advantages"], strict=True)
+    ]
+    assert sorted(logged) == sorted(trained)

@@ -5,16 +5,10 @@ Also imported by the worker processes of the tests that need several, or that ar
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_DATASETS_OFFLINE="1")
-
 import torch
-
-torch.set_num_threads(1)
-
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -31,7 +25,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     words = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
     words.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", padding_side="left", clean_up_tokenization_spaces=False
+        tokenizer_object=words,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -40,10 +38,17 @@ def model(seed: int = 0, **changes: Any) -> Qwen2ForCausalLM:
     torch.manual_seed(seed)
     shape = {
         "vocab_size": len(WORDS), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64,
-        "initializer_range": 0.2, "tie_word_embeddings": True, "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": None,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64, "initializer_range": 0.2,
+        "tie_word_embeddings": True, "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": None,
     }  # fmt: skip
     return Qwen2ForCausalLM(Qwen2Config(**shape | changes))
+
+
+def saved_model(folder: Path) -> Qwen2ForCausalLM:
+    """The same, through the disk: TRL loads the reference model by its path."""
+    if not folder.exists():
+        model().save_pretrained(folder)
+    return Qwen2ForCausalLM.from_pretrained(folder)
 
 
 def prompts(count: int = 16) -> Dataset:
@@ -68,6 +73,11 @@ def varied(completions: list[str], **_: Any) -> list[float]:
     return [len(set(text.split())) / max(1, len(text.split())) for text in completions]
 
 
+def first_letter(completions: list[str], **_: Any) -> list[float]:
+    """Varies in some groups only."""
+    return [float("a" in text) for text in completions]
+
+
 REWARDS = [early, brief, varied]
 
 
@@ -75,10 +85,11 @@ def config(folder: Path | str, **changes: Any) -> ConcordConfig:
     """Four prompts of four rollouts a step, plain SGD so that gradients show in the parameters."""
     return ConcordConfig(
         **{
-            "output_dir": str(folder), "per_device_train_batch_size": 16, "num_generations": 4, "max_completion_length": 8,
-            "learning_rate": 0.05, "optim": "sgd", "lr_scheduler_type": "constant", "max_grad_norm": 0.0, "max_steps": 2,
-            "logging_steps": 1, "save_strategy": "no", "report_to": [], "use_cpu": True, "gradient_checkpointing": False,
-            "disable_tqdm": True, "dataloader_pin_memory": False, "method": "gd2po", "seed": 3,
+            "output_dir": str(folder), "per_device_train_batch_size": 16, "num_generations": 4,
+            "max_completion_length": 8, "learning_rate": 0.05, "optim": "sgd", "lr_scheduler_type": "constant",
+            "max_grad_norm": 0.0, "max_steps": 2, "logging_steps": 1, "save_strategy": "no", "report_to": [],
+            "use_cpu": True, "gradient_checkpointing": False, "disable_tqdm": True, "dataloader_pin_memory": False,
+            "method": "gd2po", "seed": 3,
         }
         | changes
     )  # fmt: skip
@@ -95,6 +106,5 @@ def trainer(folder: Path | str, cls: type[ConcordTrainer] = ConcordTrainer, **ch
         reward_funcs=rewards,
         args=config(folder, **changes),
         train_dataset=prompts() if data is None else data,
-        processing_class=tokenizer(),
-        **options,
+        **{"processing_class": tokenizer()} | options,
     )

@@ -29,12 +29,14 @@ def command(
     from concord.run.evaluate import Evaluation, evaluate
     from concord.run.folder import CONFIG
     from concord.run.paths import model_source
+    from concord.run.quiet import hush
     from concord.run.train import MODEL
 
     folder = Path(run)
     config = load_config(folder / CONFIG if folder.is_dir() else run, overrides or [])
     if config.data.eval is None:
         raise ConfigError("data.eval: names no held-out rows; add it, or give data.eval.split=... here")
+    hush()
     models = {name: name for name in model} if model else {"base": config.model, "trained": str(config.out / MODEL)}
     found: dict[str, Evaluation] = {}
     for name, path in models.items():

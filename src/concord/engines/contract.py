@@ -122,7 +122,7 @@ CONFIG_FIELDS: dict[str, Any] = {
     "steps_per_generation": None,
     "top_entropy_quantile": 1.0,
     "use_adaptive_entropy": False,
-    "use_bias_correction_kl": False,
+    "use_bias_correction_kl": True,
     "vespo_k_neg": 3.0,
     "vespo_k_pos": 2.0,
     "vespo_lambda_neg": 2.0,

@@ -73,9 +73,9 @@ def correctness_reward(response: str, answer: str) -> float:
         S_max = 1 + sum over true calls of (1 + number of parameters)
         reward = 6 S / S_max - 3,     J(a, b) = overlap / (|a| + |b| - overlap) on multisets, 1 if equal
 
-    Calls are read from the first call block, one JSON object a line. A ground truth without a call gives 0. No call
-    block, a line that is not a call, or anything else at fault gives -3. Values are equal as Python's ``==`` has it:
-    1, 1.0 and true are one value.
+    Calls are read from the first call block, one JSON object a line; white space around the block is ignored. A
+    ground truth without a call gives 0. No call block, a line that is not a call, or anything else at fault gives
+    -3. Values are equal as Python's ``==`` has it: 1, 1.0 and true are one value.
 
     Range: [-3, 3].
 

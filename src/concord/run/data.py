@@ -33,18 +33,24 @@ def load_rows(data: RowsConfig, tokenizer: PreTrainedTokenizerBase | None = None
 
     Args:
         data: path, split, columns and limits.
-        tokenizer: of the model; needed for ``max_prompt_tokens`` alone.
+        tokenizer: of the model; ``max_prompt_tokens`` needs it.
         seed: of the rows of a built-in task, which are made as asked for.
 
     Raises:
         ConfigError: no such file or data set, a missing column (the nearest is named), no rows, fewer rows than
-            ``size``, a prompt that is neither text nor messages, a missing answer.
+            ``size``, a prompt that is neither text nor messages, a missing answer, messages for a tokenizer
+            without a chat template.
     """
     dataset = _name_columns(_read(data, seed), data)
     taken = [name for name in PASSED if name in dataset.column_names]
     if taken:
         _log.warning("data: left out the columns %s: TRL passes rollouts under those names", ", ".join(taken))
         dataset = dataset.remove_columns(taken)
+    if data.max_prompt_tokens is None:
+        dataset = dataset.select(range(min(data.size or len(dataset), len(dataset))))
+    _check_rows(dataset, data)
+    if tokenizer is not None:
+        _check_template(dataset, tokenizer)
     if data.max_prompt_tokens is not None:
         if tokenizer is None:
             raise ValueError("max_prompt_tokens counts the model's tokens: pass its tokenizer")
@@ -54,9 +60,8 @@ def load_rows(data: RowsConfig, tokenizer: PreTrainedTokenizerBase | None = None
     if len(dataset) < (data.size or 1):
         limit = f" with prompts of at most {data.max_prompt_tokens} tokens" if data.max_prompt_tokens else ""
         raise ConfigError(f"data.size: asked for {data.size or 'all'} rows, {data.path} has {len(dataset)}{limit}")
-    dataset = dataset.select(range(data.size or len(dataset)))
-    _check_rows(dataset, data)
-    return dataset
+    rows: Dataset = dataset.select(range(data.size or len(dataset)))
+    return rows
 
 
 def drop_long(
@@ -106,8 +111,12 @@ def _read(data: RowsConfig, seed: int) -> Dataset:
         source = {"path": data.path, "name": data.name}
     try:
         dataset: Dataset = datasets.load_dataset(**source, split=data.split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ConfigError(f"data.path: {data.path}, split {data.split!r}, cannot be loaded: {error}") from error
+    except Exception as error:  # whatever its readers raise; for an empty file that is StopIteration
+        cause = error.__cause__ or error
+        raise ConfigError(
+            f"data.path: {data.path}, split {data.split!r}, cannot be loaded; has it no rows, or is it broken? "
+            f"{type(cause).__name__}: {cause}"
+        ) from error
     return dataset
 
 
@@ -124,18 +133,20 @@ def _check_file(path: Path, split: str) -> None:
 
 def _make(data: RowsConfig, seed: int) -> Dataset:
     """The rows of the built-in task; there is no end to them, so ``size`` says how many."""
-    import datasets
-
-    from concord.recipes.tool_task import rows
-
     if data.path != f"{BUILTIN}tool_task":
         raise ConfigError(f"data.path: {data.path!r} does not ship" + nearest(data.path, [f"{BUILTIN}tool_task"]))
     if data.size is None:
         raise ConfigError("data.size: a built-in task makes as many rows as asked for; say how many")
+    import datasets
+
+    from concord.recipes.tool_task import rows
+
     try:
-        return datasets.Dataset.from_list(rows(data.split, data.size, seed))
+        made = rows(data.split, data.size, seed)
     except ValueError as error:
         raise ConfigError(f"data.split: {error}") from error
+    dataset: Dataset = datasets.Dataset.from_list(made)
+    return dataset
 
 
 def _name_columns(dataset: Dataset, data: RowsConfig) -> Dataset:
@@ -150,7 +161,8 @@ def _name_columns(dataset: Dataset, data: RowsConfig) -> Dataset:
             hint = nearest(column, known)
             raise ConfigError(f"data.{key}: {data.path} has no column {column!r}{hint}; it has {', '.join(known)}")
         owner = dataset if column in dataset.column_names else flat
-        chosen.append(owner.select_columns([column]).rename_column(column, key))
+        alone = owner.select_columns([column])
+        chosen.append(alone if column == key else alone.rename_column(column, key))
     rest = [name for name in dataset.column_names if name not in {*columns, *columns.values()}]
     others = [dataset.select_columns(rest)] if rest else []
     named: Dataset = datasets.concatenate_datasets([*chosen, *others], axis=1)
@@ -168,6 +180,14 @@ def _check_rows(dataset: Dataset, data: RowsConfig) -> None:
         for index, answer in enumerate(dataset["answer"]):
             if answer is None:
                 raise ConfigError(f"data.answer: row {index} of column {data.answer!r} is empty")
+
+
+def _check_template(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
+    if len(dataset) and not isinstance(dataset[0]["prompt"], str) and not tokenizer.chat_template:
+        raise ConfigError(
+            "data.prompt: the prompts are messages and the model's tokenizer has no chat template; "
+            "take an instruct model, or prompts that are text"
+        )
 
 
 def _is_prompt(prompt: Any) -> bool:

@@ -36,7 +36,9 @@ def open_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -
     except FileExistsError as error:
         raise RunFolderError(f"{folder} is a file; set another out") from error
     if (folder / CONFIG).exists():
-        raise RunFolderError(f"{folder} holds a run already; set another out, or resume=true to go on with that run")
+        raise RunFolderError(
+            f"{folder} holds a run already; set another out, or resume (--resume) to go on with that run"
+        )
     if any(folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty and holds no run; set another out")
     facts = {"seed": config.seed, "versions": _versions()}

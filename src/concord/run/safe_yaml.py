@@ -21,7 +21,8 @@ _SCALARS = (
     ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
     (
         "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
     ("merge", r"<<", "<"),
@@ -32,16 +33,19 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute, made anew)
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[Any, int] = {}
+        lines: dict[str, int] = {}
         for key_node, _ in node.value:
             if key_node.tag == f"{_TAG}merge":
                 continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                continue
             line = key_node.start_mark.line + 1
-            if isinstance(key, str) and lines.setdefault(key, line) != line:
+            if key in lines:
                 raise ConstructorError(
                     None, None, f"the key {key!r} stands twice, on lines {lines[key]} and {line}", key_node.start_mark
                 )
+            lines[key] = line
         return super().construct_mapping(node, deep)
 
 
@@ -67,9 +71,13 @@ def read(text: str) -> Any:
         >>> read("learning_rate: 1e-6")
         {'learning_rate': 1e-06}
     """
-    return yaml.load(text, _Loader)  # a SafeLoader
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def write(value: Any) -> str:
     """The YAML text of plain values; :func:`read` gives them back."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)  # ASCII: some line breaks of Unicode are lost otherwise

@@ -112,7 +112,6 @@ def build(config: RunConfig, console: Console) -> ConcordTrainer:
         method_args={**config.method.parameters, "weights": config.weights},
         refill_rounds=config.refill_rounds,
         dump=str(config.out / ROLLOUTS),
-        config_hash=config_hash(config),
         **options,
     )
     trainer = ConcordTrainer(

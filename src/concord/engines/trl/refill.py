@@ -58,8 +58,8 @@ def share(examples: list[dict[str, Any]], size: int, accelerator: Any) -> list[d
 
 def rows(groups: list[tuple[int, int]], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The gathered rows to replace, and the fresh rows to put there, for pairs of old and fresh group."""
-    pairs = torch.tensor(groups, device=device).T[:, :, None] * size + torch.arange(size, device=device)
-    to, source = pairs.flatten(1)
+    pairs = torch.tensor(groups, dtype=torch.long, device=device).view(-1, 2).T
+    to, source = (pairs[:, :, None] * size + torch.arange(size, device=device)).flatten(1)
     return to, source
 
 

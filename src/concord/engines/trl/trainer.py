@@ -116,6 +116,11 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
     ) -> Tensor:
         found: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        if len(found) % self._group_size:
+            raise BatchError(
+                f"{len(found)} rollouts do not make whole groups of {self._group_size}: per_device_eval_batch_size "
+                "times the number of processes must be a multiple of num_generations_eval"
+            )
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         cut = [not ids or ids[-1] not in ends for ids in completion_ids_list]
         self._truncated = self.accelerator.gather(torch.tensor(cut, device=found.device))
@@ -141,14 +146,13 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
     def _rollouts(self, output: rows.Batch) -> Rollouts:
         """The rollouts of all processes: groups are consecutive in gathered order."""
         lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
-        size = self.num_generations if self.model.training else self.num_generations_eval
-        if len(lengths) % size:
-            raise BatchError(
-                f"{len(lengths)} rollouts do not make whole groups of {size}; the evaluation batch size times "
-                "the number of processes must be a multiple of num_generations_eval"
-            )
-        columns = {"lengths": lengths, "truncated": self._truncated}
-        return Rollouts(self._scores, Groups.uniform(len(lengths) // size, size), self._rewards, columns)
+        groups = Groups.uniform(len(lengths) // self._group_size, self._group_size)
+        return Rollouts(self._scores, groups, self._rewards, {"lengths": lengths, "truncated": self._truncated})
+
+    @property
+    def _group_size(self) -> int:
+        size: int = self.num_generations if self.model.training else self.num_generations_eval
+        return size
 
     def _refill(self, output: rows.Batch, batch: Rollouts) -> tuple[rows.Batch, Rollouts]:
         """Replace empty groups by groups of further prompts, while there are some and rounds are left."""

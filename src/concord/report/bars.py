@@ -1,0 +1,69 @@
+"""A histogram whose range need not be known beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from concord.report.analysis import Histogram
+
+EXACT = 24
+"""Up to so many distinct values, each has its own bar."""
+
+SPAN = 48
+"""Beyond, the bars between the lowest and the highest value are at most this many."""
+
+
+class Bars:
+    """Counts of values seen so far, in bounded memory, the same in whatever order they come.
+
+    Bars are ``[i * width, (i + 1) * width)`` with a width that is a power of two: the smallest one
+    whose bars are at most ``SPAN``. When the range grows, neighbouring bars merge and no count is lost.
+
+    Example:
+        >>> bars = Bars()
+        >>> bars.add(torch.tensor([0.0, 1.0, 1.0]))
+        >>> bars.histogram()
+        Histogram(edges=(0.0, 1.0), counts=(1, 2), width=0.0)
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[float] = Counter()
+        self._width = 0.0
+        self._low, self._high = math.inf, -math.inf
+
+    def add(self, values: Tensor) -> None:
+        """Count the finite ones among values of any shape."""
+        values = values[values.isfinite()].double()
+        if not len(values):
+            return
+        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+        keys = values
+        if self._width or len(self._counts.keys() | set(values.unique().tolist())) > EXACT:
+            self._widen()
+            keys = (values / self._width).floor()
+        unique, counts = torch.unique(keys, return_counts=True)
+        self._counts.update(dict(zip(unique.tolist(), counts.tolist(), strict=True)))
+
+    def histogram(self) -> Histogram:
+        """The bars that have a count, ascending."""
+        keys = sorted(self._counts)
+        return Histogram(tuple(k * (self._width or 1.0) for k in keys), tuple(self._counts[k] for k in keys), self._width)
+
+    def _widen(self) -> None:
+        """Bring the bars to the width that the range asks for."""
+        width = self._width or _power_of_two_below((self._high / 2 - self._low / 2) / SPAN)
+        while math.floor(self._high / width) - math.floor(self._low / width) >= SPAN:
+            width *= 2
+        if width != self._width:
+            merged: Counter[float] = Counter()
+            for key, count in self._counts.items():
+                merged[float(math.floor(key * (self._width or 1.0) / width))] += count
+            self._counts, self._width = merged, width
+
+
+def _power_of_two_below(value: float) -> float:
+    return math.ldexp(0.5, max(math.frexp(value)[1], -1000))

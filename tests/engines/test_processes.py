@@ -1,0 +1,60 @@
+"""Two processes (gloo) make the step that one would make of their joined batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.engines import tiny
+from tests.engines.gradients import Loss, Step, assert_gradients, assert_table, expected
+from tests.engines.worker import CASES, run
+
+LOSSES = {
+    "split_groups": Loss(),
+    "idle": Loss(),
+    "dapo": Loss(high=0.28, count_dropped=False),
+    "refill": Loss(high=0.28, count_dropped=False, beta=0.1),
+}
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return run(tmp_path_factory.mktemp("two"), list(CASES), 2)
+
+
+def steps_of(rank: dict[str, Any], case: str) -> list[Step]:
+    return [Step(**step) for step in rank[case]["steps"]]
+
+
+def joined(ranks: list[dict[str, Any]], case: str) -> list[Step]:
+    """The steps as one process would have seen them: its micro-batches are those of all ranks."""
+    return [
+        Step(a.parameters, a.gradient, a.batches + b.batches, a.first)
+        for a, b in zip(*(steps_of(rank, case) for rank in ranks), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_the_gradient_is_that_of_the_joined_batch(ranks: list[dict[str, Any]], case: str) -> None:
+    loss = LOSSES[case]
+    loss.reference = tiny.model().state_dict() if loss.beta else None
+    whole = joined(ranks, case)
+    for rank in ranks:  # the same on both, after the all-reduce
+        assert_gradients(steps_of(rank, case), expected(whole, loss))
+
+
+def test_some_micro_batch_had_nothing_to_compute(ranks: list[dict[str, Any]]) -> None:
+    kept = [[int(b["keep"].sum()) for b in step.batches] for rank in ranks for step in steps_of(rank, "idle")]
+    assert any(0 in batches for batches in kept)
+
+
+def test_refilled_groups_stand_where_they_are_trained(ranks: list[dict[str, Any]]) -> None:
+    """Prompt, completion and advantage of the log are those of the tokens, on whichever process they are."""
+    assert any(
+        entry.get("concord/refill/empty", 0) > entry.get("concord/refill/left", 0)
+        for entry in ranks[0]["refill"]["log"]
+    )
+    assert ranks[0]["refill"]["table"] == ranks[1]["refill"]["table"]
+    last = [batch for step in joined(ranks, "refill")[-1:] for batch in step.batches]
+    assert_table(ranks[0]["refill"]["table"], last)

@@ -1,0 +1,70 @@
+"""One process of a training run: ``python -m tests.engines.worker FOLDER CASE...``, with RANK and WORLD_SIZE set."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.engines import tiny
+from tests.engines.gradients import record
+
+ROOT = Path(__file__).parents[2]
+
+CASES: dict[str, dict[str, Any]] = {
+    # Four rows a process and micro-batch; groups of eight are split across the two.
+    "split_groups": {"num_generations": 8, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
+    # One row each: micro-batches in which one process has nothing to compute, or neither has.
+    "idle": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4, "steps_per_generation": 8},
+    "dapo": {"method": "dapo", "rewards": [tiny.first_letter], "per_device_train_batch_size": 8},
+    # Six rows a process: the second of three groups is split, and its refill may come from either.
+    "refill": {
+        "method": "dapo", "rewards": [tiny.first_letter], "per_device_train_batch_size": 6, "refill_rounds": 2,
+        "beta": 0.1, "num_iterations": 2, "max_steps": 4,
+    },
+}  # fmt: skip
+
+
+def main(folder: Path, cases: list[str]) -> None:
+    rank, recorded = int(os.environ["RANK"]), {}
+    for case in cases:
+        changes = {"max_steps": 3, "ddp_backend": "gloo", "ddp_find_unused_parameters": False} | CASES[case]
+        trainer = tiny.trainer(folder / case, model=tiny.saved_model(folder / "base"), **changes)
+        steps = record(trainer)
+        recorded[case] = {"steps": [vars(step) for step in steps], "log": trainer.state.log_history}
+        recorded[case]["table"] = {name: list(trainer._logs[name]) for name in ("prompt", "completion", "advantages")}
+    torch.save(recorded, folder / f"rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def run(folder: Path, cases: list[str], processes: int) -> list[dict[str, Any]]:
+    """Run the cases in several processes; what each of them recorded."""
+    tiny.saved_model(folder / "base")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = os.environ | {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-m", "tests.engines.worker", str(folder), *cases]
+    running = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=world | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    try:
+        outputs = [process.communicate(timeout=240)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert not any(process.returncode for process in running), "\n----\n".join(o[-3000:] for o in outputs)
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(processes)]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

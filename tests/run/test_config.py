@@ -1,0 +1,330 @@
+"""One YAML file: what it may say, and how a wrong one is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concord.core.errors import ConfigError
+from concord.run import safe_yaml
+from concord.run.config import RunConfig, load_config
+from concord.run.paths import model_source, shipped_recipes
+
+MINIMAL = """\
+model: some/model
+method: gd2po
+data: {path: rows.jsonl}
+rewards:
+  correctness: {path: my_rewards.py:correctness}
+  length: {path: concord.rewards.toolrl:length, weight: 0.5}
+out: runs/first
+"""
+
+
+@pytest.fixture
+def run_yaml(tmp_path: Path) -> Path:
+    (tmp_path / "run.yaml").write_text(MINIMAL)
+    return tmp_path / "run.yaml"
+
+
+def load_text(folder: Path, text: str, *overrides: str) -> RunConfig:
+    (folder / "run.yaml").write_text(text)
+    return load_config(folder / "run.yaml", overrides)
+
+
+def test_the_defaults(run_yaml: Path) -> None:
+    config = load_config(run_yaml)
+    assert (config.seed, config.refill_rounds, config.engine, config.peft) == (0, 0, {}, None)
+    assert (config.method.name, config.method.parameters) == ("gd2po", {})
+    assert (config.data.split, config.data.prompt, config.data.answer, config.data.size) == (
+        "train",
+        "prompt",
+        "answer",
+        None,
+    )
+    assert config.weights == {"correctness": 1.0, "length": 0.5}
+    assert list(config.rewards) == ["correctness", "length"]
+
+
+def test_paths_start_at_the_files_folder(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_yaml.parent
+    (folder / "elsewhere").mkdir()
+    (folder / "tiny").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    config = load_config("../run.yaml")
+    assert config.out == folder / "runs/first"
+    assert config.data.path == str(folder / "rows.jsonl")
+    assert config.rewards["correctness"].path == f"{folder}/my_rewards.py:correctness"
+    assert config.rewards["length"].path == "concord.rewards.toolrl:length"
+    assert config.model == "some/model"
+    assert load_config("../run.yaml", ["model=tiny"]).model == "tiny"  # no such folder here: an id on the hub
+    assert load_text(folder, MINIMAL.replace("some/model", "tiny")).model == str(folder / "tiny")
+
+
+def test_paths_in_overrides_start_at_the_working_directory(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = run_yaml.parent / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    config = load_config(run_yaml, ["out=second", "data.path=other.parquet", "model=./tiny"])
+    assert (config.out, config.data.path, config.model) == (here / "second", f"{here}/other.parquet", f"{here}/tiny")
+
+
+def test_named_rewards_are_loaded(run_yaml: Path) -> None:
+    (run_yaml.parent / "my_rewards.py").write_text("def correctness(completions, **_): return [1.0]")
+    correctness, length = load_config(run_yaml).named_rewards()
+    assert (correctness.name, correctness.function(completions=["a"])) == ("correctness", [1.0])
+    assert (length.name, length.weight) == ("length", 0.5)
+
+
+def test_overrides(run_yaml: Path) -> None:
+    config = load_config(
+        run_yaml,
+        [
+            "method.tau=0.5",
+            "engine.learning_rate=1e-6",
+            "engine.save_strategy=no",
+            "engine.report_to=[]",
+            "data.eval.split=train[90%:]",
+            "data.split=train[:90%]",
+            "rewards.length.weight=-2",
+            "seed=3",
+            "seed=4",
+        ],
+    )
+    assert config.method.parameters == {"tau": 0.5}
+    assert config.engine == {"learning_rate": 1e-6, "save_strategy": "no", "report_to": []}
+    assert config.data.eval is not None
+    assert (config.data.eval.path, config.data.eval.split) == (config.data.path, "train[90%:]")
+    assert (config.weights["length"], config.seed) == (-2.0, 4)
+    assert load_config(run_yaml, ["method={name: dapo, clip_high: 0.3}"]).method.name == "dapo"
+
+
+def test_an_override_of_an_anchors_copy_leaves_the_anchor(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{path: my_rewards.py:correctness}", "&r {path: a:f}")
+    text = text.replace("{path: concord.rewards.toolrl:length, weight: 0.5}", "*r")
+    assert load_text(tmp_path, text, "rewards.length.weight=3").weights == {"correctness": 1.0, "length": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "'seed' is no override; write key=value"),
+        ("=3", "'=3' is no override"),
+        ("engine..lr=3", "is no override"),
+        ("seed.sub=3", "seed is 0 and has no keys"),
+        ("seed=[1", "the value is not YAML"),
+        ("seed=!!python/name:os.system", "the value is not YAML"),
+        ("sede=1", "sede: unknown key; did you mean 'seed'"),
+    ],
+)
+def test_an_override_that_will_not_do(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_text(tmp_path, MINIMAL + "seed: 0\n", override)
+
+
+MISSPELT = {
+    "top": ("sed=1", r"sed: unknown key; did you mean 'seed'\?"),
+    "reward": ("rewards.length.wieght=1", r"rewards\.length\.wieght: unknown key; did you mean 'weight'\?"),
+    "data": ("data.promt=x", r"data\.promt: unknown key; did you mean 'prompt'\?"),
+    "eval": ("data.eval={splitt: test}", r"data\.eval\.splitt: unknown key; did you mean 'split'\?"),
+    "method": ("method.tua=0.5", r"method\.tua: unknown key; did you mean 'tau'\?"),
+    "engine": ("engine.learning_rat=1", r"engine\.learning_rat: unknown key; did you mean 'learning_rate'\?"),
+    "peft": ("peft.lora_alhpa=1", r"peft\.lora_alhpa: unknown key; did you mean 'lora_alpha'\?"),
+    "nothing near": ("rewards.length.zzz=1", r"rewards\.length\.zzz: unknown key$"),
+}
+
+
+@pytest.mark.parametrize(("override", "message"), MISSPELT.values(), ids=MISSPELT.keys())
+def test_a_misspelt_key_names_the_nearest(override: str, message: str, run_yaml: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"run\.yaml: {message}"):
+        load_config(run_yaml, [override])
+
+
+WRONG = {
+    "unknown method": ("method=gd2p", r"method\.name: no method 'gd2p'; did you mean 'gd2po'"),
+    "method parameter out of range": ("method.tau=7", r"method: gd2po: .*tau"),
+    "method parameter of a wrong type": ("method.tau=high", r"method: gd2po: "),
+    "method without a name": ("method={tau: 0.5}", r"method\.name: is required and not there"),
+    "weights in the method": ("method.weights={length: 2}", r"method\.weights: .* rewards\.<name>\.weight"),
+    "weight not finite": ("rewards.length.weight=.nan", r"rewards\.length\.weight: .*finite"),
+    "weight infinite": ("rewards.length.weight=-.inf", r"rewards\.length\.weight: .*finite"),
+    "weight not a number": ("rewards.length.weight=big", r"rewards\.length\.weight: .*\(got 'big'\)"),
+    "reward without a path": ("rewards.third={}", r"rewards\.third\.path: is required"),
+    "reward name": ("rewards={a b: {path: m:f}}", r"rewards\.a b: a reward's name is made of letters"),
+    "no rewards": ("rewards={}", r"rewards: .*at least 1 item"),
+    "output_dir": ("engine.output_dir=x", r"engine\.output_dir: is set by out"),
+    "engine seed": ("engine.seed=1", r"engine\.seed: is set by seed"),
+    "reward_weights": ("engine.reward_weights=[1]", r"engine\.reward_weights: is set by rewards"),
+    "size": ("data.size=0", r"data\.size: .*greater than or equal to 1 \(got 0\)"),
+    "size not whole": ("data.size=2.5", r"data\.size: "),
+    "eval on the training rows": ("data.eval={size: 8}", r"data\.eval: reads the rows that are trained on"),
+    "seed": ("seed=-1", r"seed: "),
+    "seed not a number": ("seed=true", r"seed: .*\(got True\)"),
+    "refill rounds": ("refill_rounds=-1", r"refill_rounds: "),
+    "no out": ("out=", r"out: "),
+    "empty out": ("out=''", r"out: name the run folder"),
+    "empty model": ("model=''", r"model: "),
+    "engine no mapping": ("engine=fast", r"engine: .*\(got 'fast'\)"),
+}
+
+
+@pytest.mark.parametrize(("override", "message"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_value_says_where_and_what(override: str, message: str, run_yaml: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(run_yaml, [override])
+
+
+def test_all_faults_are_told_at_once(run_yaml: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(run_yaml, ["seed=-1", "data.size=0", "rewards.length.wieght=1"])
+    assert all(where in str(caught.value) for where in ("seed:", "data.size:", "rewards.length.wieght:"))
+
+
+def test_a_required_key_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="out: is required and not there"):
+        load_text(tmp_path, MINIMAL.replace("out: runs/first\n", ""))
+
+
+def test_a_reward_name_used_twice(tmp_path: Path) -> None:
+    text = MINIMAL.replace("  length:", "  correctness:")
+    with pytest.raises(ConfigError, match="the key 'correctness' stands twice, on lines 5 and 6"):
+        load_text(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: [",
+        "- a list",
+        "just text",
+        "",
+        "model: a\n---\nmodel: b\n",
+        "model: !!python/object/apply:os.system [true]",
+        "model: !!python/name:os.system",
+        "? [a, b]\n: c\n",
+        "&a [*a]",
+        "[" * 2000,
+        "model: \x00",
+    ],
+)
+def test_a_file_that_is_no_configuration(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run\.yaml: "):
+        load_text(tmp_path, text)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_bytes(b"\xff\xfe\x00model")
+    with pytest.raises(ConfigError, match="cannot be read as YAML"):
+        load_config(tmp_path / "run.yaml")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no file .*tool_caling; did you mean 'tool_calling'\?; recipes that ship"):
+        load_config("tool_caling")
+    with pytest.raises(ConfigError, match="no file"):
+        load_config(tmp_path / "tool_calling.yaml")  # of the recipe's name, in a folder that was meant
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_recipe_that_ships_is_valid(name: str) -> None:
+    config = load_config(name)
+    assert config == load_config(f"recipes/{name}.yaml")
+    assert config.named_rewards()
+
+
+def test_the_papers_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    three, two = load_config("tool_calling"), load_config("tool_calling_two_rewards")
+    assert three.weights == {"correctness": 1.0, "format": 1.0, "length": 1.0}
+    assert two.weights == {"correctness": 1.0, "length": 1.0}
+    assert three.out == tmp_path / "runs/tool_calling"  # a recipe's paths start where one stands
+    for config in (three, two):
+        assert (config.method.name, config.method.parameters["tau"]) == ("gd2po", 0.8)
+        assert config.data.answer == "reward_model.ground_truth"
+        assert config.data.max_prompt_tokens == 2048
+        engine = config.engine
+        rollouts = engine["per_device_train_batch_size"] * engine["gradient_accumulation_steps"]
+        assert engine["generation_batch_size"] / engine["num_generations"] == 512
+        assert rollouts / engine["num_generations"] == 128
+        assert (engine["learning_rate"], engine["beta"], engine["max_completion_length"]) == (1e-6, 0.0, 1024)
+    assert {**three.engine} == {**two.engine}
+
+
+def test_trl_takes_the_recipes_options(tmp_path: Path) -> None:
+    from trl import GRPOConfig
+
+    args = GRPOConfig(
+        output_dir=str(tmp_path),
+        bf16=False,
+        use_cpu=True,
+        activation_checkpointing=True,
+        **load_config("tool_calling").engine,
+    )
+    assert args.steps_per_generation == 4 * args.gradient_accumulation_steps  # four updates a batch
+
+
+def test_the_resolved_file_gives_an_equal_configuration(tmp_path: Path, run_yaml: Path) -> None:
+    overrides = ["method.tau=0.5", "engine.generation_kwargs={a: '1e-6', b: 'no', c: 'null'}", "peft.r=4"]
+    config = load_config(run_yaml, [*overrides, "data.eval.path=other.json", "seed=7"])
+    (tmp_path / "again").mkdir()
+    assert load_text(tmp_path / "again", config.to_yaml()) == config
+
+
+def test_models(tmp_path: Path) -> None:
+    assert model_source("some/model") == "some/model"
+    assert model_source(str(tmp_path)) == str(tmp_path)
+    with pytest.raises(ConfigError, match=r"no folder .*gone"):
+        model_source(str(tmp_path / "gone"))
+    for unknown in ("builtin:tool_tusk/seed0", "builtin:tool_task", "builtin:tool_task/seedx"):
+        with pytest.raises(ConfigError, match="does not ship; write builtin:tool_task/seed0"):
+            model_source(unknown)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-6", 1e-6),
+        ("1E5", 1e5),
+        ("-.5", -0.5),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("1:30", "1:30"),
+        ("2026-01-02", "2026-01-02"),
+        ("010", "010"),
+        ("0", 0),
+        ("-7", -7),
+        ("~", None),
+        ("", None),
+        ("train[:90%]", "train[:90%]"),
+        (".inf", float("inf")),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+    read = safe_yaml.read(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab<=y", min_size=1), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(plain)
+def test_what_is_written_is_read_again(value: Any) -> None:
+    assert safe_yaml.read(safe_yaml.write(value)) == value
+
+
+def test_a_key_that_stands_twice_is_refused_anywhere() -> None:
+    with pytest.raises(yaml.YAMLError, match="'b' stands twice, on lines 2 and 4"):
+        safe_yaml.read("a:\n  b: 1\n  c: 2\n  b: 3\n")
+    with pytest.raises(yaml.YAMLError, match="'a' stands twice"):
+        safe_yaml.read("{a: 1, a: 1}")
