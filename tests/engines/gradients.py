@@ -8,6 +8,7 @@ sampled tokens, the advantages and the marks of what was dropped.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +30,7 @@ class Step:
     gradient: Gradient
     batches: list[dict[str, Tensor]]
     first: bool  # the first step after a generation
-
-    def plain(self) -> dict[str, Any]:
-        """As data that ``torch.load(weights_only=True)`` reads back."""
-        return vars(self)
+    table: dict[str, list[Any]]  # TRL's log of completions
 
 
 class Recorder(TrainerCallback):
@@ -53,6 +51,7 @@ class Recorder(TrainerCallback):
                 {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None},
                 [copy.deepcopy(batch) for batch in held[start : start + window]],
                 (trainer._step - window) % (len(held) * trainer.num_iterations) == 0,
+                {name: list(trainer._logs[name]) for name in ("prompt", "completion", "advantages")},
             )
         )
 
@@ -171,20 +170,30 @@ def _load(build: Callable[[], Any], parameters: Gradient) -> Any:
     return model.double()
 
 
-def assert_table(table: dict[str, list[Any]], batches: list[dict[str, Tensor]]) -> None:
-    """TRL's table of completions and the tokens trained on are the same rollouts, whatever their order."""
+def mean_kl(step: Step, reference: Gradient) -> float:
+    """GRPO's estimate of the divergence, over the tokens of the rollouts that are kept."""
+    policy, other = _load(tiny.model, step.parameters), _load(tiny.model, reference)
+    terms: list[float] = []
+    for r in (row for batch in step.batches for row in _rows(batch) if row["keep"]):
+        with torch.no_grad():
+            d = _logp(other, r) - _logp(policy, r)
+        terms += (d.exp() - d - 1)[r["mask"]].tolist()
+    return sum(terms) / len(terms)
+
+
+def assert_table(steps: list[Step]) -> None:
+    """What each step trained on stands in TRL's table of completions, with its prompt and advantage."""
     words = tiny.tokenizer()
-    trained = [
-        (
-            words.decode(row["prompt"], skip_special_tokens=True),
-            words.decode(row["response"], skip_special_tokens=True),
-            round(row["advantage"], 5),
+    for step in steps:
+        table = zip(*(step.table[name] for name in ("prompt", "completion", "advantages")), strict=True)
+        logged = Counter((prompt, completion, round(advantage, 5)) for prompt, completion, advantage in table)
+        trained = Counter(
+            (
+                words.decode(row["prompt"], skip_special_tokens=True),
+                words.decode(row["response"], skip_special_tokens=True),
+                round(row["advantage"], 5),
+            )
+            for batch in step.batches
+            for row in _rows(batch)
         )
-        for batch in batches
-        for row in _rows(batch)
-    ]
-    logged = [
-        (prompt, completion, round(advantage, 5))
-        for prompt, completion, advantage in zip(table["prompt"], table["completion"], table["advantages"], strict=True)
-    ]
-    assert sorted(logged) == sorted(trained)
+        assert trained <= logged

@@ -40,6 +40,11 @@ class RunningBaseline(Stage):
         return signal.to(signal.values - after["mean"]), after
 
 
+def soon(completions: list[str], **_: Any) -> list[float]:
+    """Rare enough to leave about half of the groups empty."""
+    return [float("a" in text[:5]) for text in completions]
+
+
 @contextmanager
 def remembering_method() -> Iterator[None]:
     """The method "remembering", in the catalogue for as long as this lasts."""
@@ -56,7 +61,7 @@ def remembering_method() -> Iterator[None]:
 
 def trainer(folder: Path, **changes: Any) -> ConcordTrainer:
     defaults = {
-        "method": "remembering", "rewards": [tiny.first_letter], "refill_rounds": 2, "optim": "adamw_torch",
+        "method": "remembering", "rewards": [soon], "refill_rounds": 2, "optim": "adamw_torch",
         "learning_rate": 0.01, "lr_scheduler_type": "linear", "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 2, "steps_per_generation": 4, "num_iterations": 2, "max_steps": STEPS,
         "save_strategy": "steps", "save_steps": 1, "logging_steps": 5, "data": tiny.prompts(8),

@@ -16,6 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 from concord.core.errors import MissingExtra
 from concord.engines import contract
 from concord.engines.trl import ConcordTrainer
+from concord.engines.trl.resume import ResumableTrainer
 from tests.engines import tiny
 
 
@@ -53,16 +54,15 @@ def test_keys_and_logs_of_a_real_batch(tmp_path: Path) -> None:
 
 
 def test_no_name_of_ours_is_one_of_theirs() -> None:
-    """What is overridden is in the contract; whatever else the subclass adds or sets, TRL does not have."""
-    added = {name for name in vars(ConcordTrainer) if not name.startswith("__")} - contract.METHODS.keys()
-    assert {name for name in added if hasattr(GRPOTrainer, name)} == {"_name", "_tag_names"}
-    ours, *theirs = (
-        set(re.findall(r"self\.(\w+)", _source(module)))
-        for module in (ConcordTrainer.__module__, GRPOTrainer.__module__, "transformers.trainer")
-    )
-    set_here = set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", _source(ConcordTrainer.__module__)))
-    assert set_here < ours
-    assert set_here & set.union(*theirs) == {"reward_weights", "_buffered_inputs"}
+    """What is overridden is in the contract; whatever else the subclasses add or set, TRL does not have."""
+    for cls, meant in ((ConcordTrainer, {"_name", "_tag_names"}), (ResumableTrainer, set())):
+        added = {name for name in vars(cls) if not name.startswith("__")} - contract.METHODS.keys()
+        assert {name for name in added if hasattr(GRPOTrainer, name)} == meant
+    theirs = "".join(map(_source, (GRPOTrainer.__module__, "trl.trainer.base_trainer", "transformers.trainer")))
+    ours = "".join(map(_source, (ConcordTrainer.__module__, ResumableTrainer.__module__)))
+    set_here = set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", ours)) | {"_state"}
+    shared = {name for name in set_here if re.search(rf"self\.{name}\b", theirs)}
+    assert shared == {"reward_weights", "_buffered_inputs", "_paper", "_step"}
 
 
 def _source(module: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from tests.engines import tiny
 from tests.engines.gradients import Loss, Step, assert_gradients, assert_table, expected
@@ -30,7 +31,7 @@ def steps_of(rank: dict[str, Any], case: str) -> list[Step]:
 def joined(ranks: list[dict[str, Any]], case: str) -> list[Step]:
     """The steps as one process would have seen them: its micro-batches are those of all ranks."""
     return [
-        Step(a.parameters, a.gradient, a.batches + b.batches, a.first)
+        Step(a.parameters, a.gradient, a.batches + b.batches, a.first, a.table)
         for a, b in zip(*(steps_of(rank, case) for rank in ranks), strict=True)
     ]
 
@@ -55,6 +56,12 @@ def test_refilled_groups_stand_where_they_are_trained(ranks: list[dict[str, Any]
         entry.get("concord/refill/empty", 0) > entry.get("concord/refill/left", 0)
         for entry in ranks[0]["refill"]["log"]
     )
-    assert ranks[0]["refill"]["table"] == ranks[1]["refill"]["table"]
-    last = [batch for step in joined(ranks, "refill")[-1:] for batch in step.batches]
-    assert_table(ranks[0]["refill"]["table"], last)
+    for one, other in zip(*(steps_of(rank, "refill") for rank in ranks), strict=True):
+        assert one.table == other.table
+    assert_table(joined(ranks, "refill"))
+
+
+def test_resumed_in_the_middle_of_a_generation_batch(ranks: list[dict[str, Any]]) -> None:
+    whole, again = ranks[0]["resumed"]
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+    assert all(torch.equal(ranks[1]["resumed"][1][name], value) for name, value in whole.items())

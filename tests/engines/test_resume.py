@@ -44,7 +44,7 @@ def assert_bit_equal(run: object, wanted: Parameters) -> None:
     assert all(torch.equal(got[name], wanted[name]) for name in wanted)
 
 
-@pytest.mark.parametrize("step", range(1, resuming.STEPS))
+@pytest.mark.parametrize("step", [1, 2, 4, 7, 8, 9, 11])
 def test_from_every_step(tmp_path: Path, whole: tuple[Path, Parameters], step: int) -> None:
     """Also in the middle of a generation batch, at the end of an epoch, and between evaluations."""
     folder, wanted = whole
@@ -117,6 +117,22 @@ def test_without_shuffling_too(tmp_path: Path) -> None:
 
     wanted = resuming.parameters(run())  # type: ignore[arg-type]
     assert_bit_equal(run(resume_from_checkpoint=str(tmp_path / "checkpoint-3")), wanted)
+
+
+def test_evaluation_does_not_advance_the_chain(tmp_path: Path) -> None:
+    run = resuming.trainer(tmp_path, max_steps=1, eval_strategy="no", save_strategy="no")
+    run.train()
+    before = run._state[-1]["seen"], float(run._state[-1]["mean"])
+    run.evaluate()
+    assert (run._state[-1]["seen"], float(run._state[-1]["mean"])) == before
+
+
+def test_further_prompts_were_drawn(whole: tuple[Path, Parameters]) -> None:
+    """Before and after: else the tests above would not see where the walk through the data stands."""
+    drawn = [
+        checkpoint.load(whole[0] / f"checkpoint-{step}" / "concord_0.safetensors")["own"]["drawn"] for step in (1, 5, 9)
+    ]
+    assert 0 < drawn[0] < drawn[1] < drawn[2]
 
 
 TREE = {

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from datasets import IterableDataset
 from peft import LoraConfig, get_peft_model
+from transformers import HfArgumentParser
 
 from concord import Groups, Rollouts, create
-from concord.engines.trl import ConcordTrainer
+from concord.engines.trl import ConcordConfig, ConcordTrainer
 from tests.engines import tiny
-from tests.engines.gradients import Loss, assert_gradients, assert_table, expected, record
+from tests.engines.gradients import Loss, assert_gradients, assert_table, expected, mean_kl, record
 
 
 def signal(table: dict[str, Any], size: int = 4, **parameters: Any) -> list[float]:
@@ -40,7 +42,7 @@ def test_the_advantages_are_the_methods(tmp_path: Path, where: str) -> None:
     wanted = signal(trainer._logs, tau=0.5, weights=weights)
     assert list(trainer._logs["advantages"]) == pytest.approx(wanted, abs=1e-6)
     assert any(wanted)
-    assert_table(trainer._logs, steps[-1].batches)
+    assert_table(steps)
     total = sum(weights[name] * sum(scores) for name, scores in trainer._logs["rewards"].items())
     assert trainer.state.log_history[2]["reward"] == pytest.approx(total / 16)
 
@@ -119,6 +121,27 @@ def test_the_dump_of_conversations(tmp_path: Path) -> None:
     assert frame["completion"].str.len().tolist() == frame["reward/wordy"].tolist()
 
 
+def test_the_model_card_cites_the_method(tmp_path: Path) -> None:
+    trainer = tiny.trainer(tmp_path)
+    trainer.create_model_card()
+    card = (tmp_path / "README.md").read_text()
+    assert "2606.16771" in card
+    assert "DeepSeekMath" not in card
+
+
+def test_a_stream_of_prompts(tmp_path: Path) -> None:
+    stream = IterableDataset.from_generator(lambda: iter(tiny.prompts(8)))
+    steps = record(tiny.trainer(tmp_path, data=stream, max_steps=3))
+    assert_gradients(steps, expected(steps, Loss()))
+
+
+def test_arguments_from_a_command_line(tmp_path: Path) -> None:
+    """TRL's scripts parse their config with transformers' parser."""
+    given = ["--output_dir", str(tmp_path), "--method", "gdpo", "--method_args", '{"clip": 0.1}', "--dump", "there"]
+    (parsed,) = HfArgumentParser(ConcordConfig).parse_args_into_dataclasses([*given, "--refill_rounds", "2"])
+    assert (parsed.method, parsed.method_args, parsed.dump, parsed.refill_rounds) == ("gdpo", {"clip": 0.1}, "there", 2)
+
+
 # ---- Missing scores ----
 
 
@@ -184,6 +207,7 @@ def test_evaluation(tmp_path: Path) -> None:
     logged = trainer.state.log_history[-1]
     assert {"eval_concord/kept", "eval_concord/objective/ratio", "eval_rewards/early/mean"} <= logged.keys()
     assert trainer._buffered_inputs is held
+    assert len(trainer._logs["advantages"]) == len(trainer._logs["prompt"])
     assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
 
 
@@ -191,6 +215,7 @@ def test_evaluation_on_groups_of_one(tmp_path: Path) -> None:
     """Nothing to compare with: no advantage, a loss of 0, and no NaN anywhere."""
     trainer = tiny.trainer(tmp_path, num_generations_eval=1, options={"eval_dataset": tiny.prompts(4)})
     metrics = trainer.evaluate()
+    assert list(trainer._logs["advantages"]) == [0.0] * 4
     assert metrics["eval_loss"] == 0
     assert 0 <= trainer.state.log_history[-1]["eval_rewards/early/mean"] <= 1
 
@@ -199,14 +224,17 @@ def test_evaluation_on_groups_of_one(tmp_path: Path) -> None:
 
 
 def test_beta_is_a_penalty_against_trls_reference(tmp_path: Path) -> None:
-    """The gradient of the first step has none (the policy is the reference); that of the later ones has."""
-    cut = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "steps_per_generation": 4}
+    """On kept rows alone; micro-batches of one row, so that some hold none. At first the policy is the reference."""
+    cut = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8, "steps_per_generation": 16}
     trainer = tiny.trainer(tmp_path, max_steps=4, beta=0.5, model=tiny.saved_model(tmp_path / "base"), **cut)
     steps = record(trainer)
     reference = tiny.model().state_dict()
     assert_gradients(steps, expected(steps, Loss(beta=0.5, reference=reference)))
-    with pytest.raises(AssertionError, match="step [1-3]"):
+    with pytest.raises(AssertionError, match=r"step [1-3]"):
         assert_gradients(steps, expected(steps, Loss()))
+    measured = [entry["kl"] for entry in trainer.state.log_history if "kl" in entry]
+    assert measured == pytest.approx([mean_kl(step, reference) for step in steps], rel=1e-3, abs=1e-7)
+    assert measured[-1] > 1e-5
 
 
 def test_with_a_penalty_silent_rows_are_computed(tmp_path: Path) -> None:
@@ -260,9 +288,9 @@ def test_experts_are_balanced_over_the_rows_computed(tmp_path: Path) -> None:
         return Qwen2MoeForCausalLM(
             Qwen2MoeConfig(
                 vocab_size=len(tiny.WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                num_key_value_heads=1, max_position_embeddings=64, initializer_range=0.2, eos_token_id=1, pad_token_id=0,
+                num_key_value_heads=1, max_position_embeddings=64, initializer_range=0.2, eos_token_id=1,
                 moe_intermediate_size=16, shared_expert_intermediate_size=16, num_experts=4, num_experts_per_tok=2,
-                router_aux_loss_coef=0.0, bos_token_id=None,
+                router_aux_loss_coef=0.0, bos_token_id=None, pad_token_id=0,
             )
         )  # fmt: skip
 

@@ -37,9 +37,22 @@ def main(folder: Path, cases: list[str]) -> None:
         trainer = tiny.trainer(folder / case, model=tiny.saved_model(folder / "base"), **changes)
         steps = record(trainer)
         recorded[case] = {"steps": [vars(step) for step in steps], "log": trainer.state.log_history}
-        recorded[case]["table"] = {name: list(trainer._logs[name]) for name in ("prompt", "completion", "advantages")}
+    recorded["resumed"] = resumed(folder)
     torch.save(recorded, folder / f"rank{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def resumed(folder: Path) -> list[dict[str, torch.Tensor]]:
+    """The parameters at the end of a run, and of one resumed in the middle of a generation batch."""
+    ends = []
+    for start in (None, str(folder / "resumed" / "checkpoint-3")):
+        trainer = tiny.trainer(
+            folder / "resumed", model=tiny.saved_model(folder / "base"), max_steps=6, num_iterations=2,
+            optim="adamw_torch", per_device_train_batch_size=8, save_strategy="steps", save_steps=3, ddp_backend="gloo",
+        )  # fmt: skip
+        trainer.train(resume_from_checkpoint=start)
+        ends.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
+    return ends
 
 
 def run(folder: Path, cases: list[str], processes: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A run on a tiny model, and third parties' warnings that are none of ours."""
+"""A run on a tiny model, as a user writes it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import pytest
 import yaml
 
 from tests.engines import tiny
-from tests.engines.conftest import THEIRS
-
-HERE = Path(__file__).parent
 
 REWARDS = '''
 def early(completions, **_):
@@ -25,13 +22,6 @@ def brief(completions, **_):
 def odd(completions, **_):
     return [1.0]
 '''
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE) or item.path.is_relative_to(HERE.parent / "cli"):
-            for warning in THEIRS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")

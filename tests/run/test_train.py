@@ -85,7 +85,7 @@ def test_resuming_ends_where_the_whole_run_ends(run_file: Path) -> None:
 
 
 def test_lora(run_file: Path) -> None:
-    config = load_config(run_file, ["peft={r: 2, target_modules: [q_proj, v_proj]}", "out=runs/lora"])
+    config = load_config(run_file, ["peft={r: 2, target_modules: [q_proj, v_proj]}", f"out={run_file.parent / 'lora'}"])
     done = train(config, console=QUIET)
     assert (done.folder / "model" / "adapter_model.safetensors").exists()
 

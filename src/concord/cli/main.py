@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import concord
-from concord.cli import evaluate, methods, show, train
+from concord.cli import diagnose, evaluate, methods, show, train
 from concord.core.errors import ConcordError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("train")(train.command)
 app.command("eval")(evaluate.command)
+app.command("diagnose")(diagnose.command)
 app.command("methods")(methods.command)
 app.command("show")(show.command)
 

@@ -100,7 +100,7 @@ class Groups:
         if self.dense:
             members, count = self.table.shape
             return x.reshape(count, members, *x.shape[1:]).transpose(0, 1).contiguous()
-        return x.index_select(0, self.table.flatten()).unflatten(0, self.table.shape)
+        return x.index_select(0, self.table.flatten()).view(*self.table.shape, *x.shape[1:])
 
     def unlay(self, block: Tensor) -> Tensor:
         """Back to the rollouts' own order: ``[G, P, ...] -> [N, ...]``."""

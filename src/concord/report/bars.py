@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from concord.report.analysis import Histogram
@@ -24,6 +24,7 @@ class Bars:
     whose bars are at most ``SPAN``. When the range grows, neighbouring bars merge and no count is lost.
 
     Example:
+        >>> import torch
         >>> bars = Bars()
         >>> bars.add(torch.tensor([0.0, 1.0, 1.0]))
         >>> bars.histogram()
@@ -37,21 +38,22 @@ class Bars:
 
     def add(self, values: Tensor) -> None:
         """Count the finite ones among values of any shape."""
-        values = values[values.isfinite()].double()
-        if not len(values):
+        known = values[values.isfinite()].double().numpy()
+        if not len(known):
             return
-        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
-        keys = values
-        if self._width or len(self._counts.keys() | set(values.unique().tolist())) > EXACT:
+        self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        keys, counts = np.unique(known, return_counts=True)
+        if self._width or len(self._counts.keys() | set(keys.tolist())) > EXACT:
             self._widen()
-            keys = (values / self._width).floor()
-        unique, counts = torch.unique(keys, return_counts=True)
-        self._counts.update(dict(zip(unique.tolist(), counts.tolist(), strict=True)))
+            keys, counts = np.unique(np.floor(known / self._width), return_counts=True)
+        self._counts.update(dict(zip(keys.tolist(), counts.tolist(), strict=True)))
 
     def histogram(self) -> Histogram:
         """The bars that have a count, ascending."""
         keys = sorted(self._counts)
-        return Histogram(tuple(k * (self._width or 1.0) for k in keys), tuple(self._counts[k] for k in keys), self._width)
+        return Histogram(
+            tuple(k * (self._width or 1.0) for k in keys), tuple(self._counts[k] for k in keys), self._width
+        )
 
     def _widen(self) -> None:
         """Bring the bars to the width that the range asks for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from concord.core.rollouts import Rollouts
 from concord.dumps.rows import GroupRows
 
 BATCH_LIMIT = 16_384
-"""Rollouts of one step that are taken together; larger steps come in parts, so that memory is bounded."""
+"""Rollouts that are taken together; a larger step comes in parts, so that memory is bounded."""
 
 TEXT_LIMIT = 2_000
 """Characters of a prompt or completion that are held."""
@@ -40,32 +40,59 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[GroupRows]: ...
 
 
+@dataclass(frozen=True)
+class Span:
+    """Where a step stands in a batch: its rollouts ``[start, stop)`` and its groups ``[first, last)``."""
+
+    run: str
+    step: int
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Whole groups of one step, one after another.
+    """Whole groups of one or more steps, one after another.
 
     Attributes:
-        run, step: whose.
+        spans: the S steps, in order.
         weights: by reward name; 1 where not named.
         members: the P groups, texts cut at ``TEXT_LIMIT`` characters.
         characters: for each group the completions' full lengths.
         rollouts: ``[N, K]`` float64, NaN = not scored.
+        steps: the partition of the N rollouts into the S steps.
         lengths: ``[N]`` of the responses, in the batcher's ``length_unit``; NaN where unknown.
         advantages: ``[N]``, those in the dump; NaN where it has none.
+        truncated: ``[N]``, 1 where the response was cut off; NaN where the dump does not say.
     """
 
-    run: str
-    step: int
+    spans: list[Span]
     weights: Weights
     members: list[GroupRows]
     characters: list[list[int]]
     rollouts: Rollouts
+    steps: Groups
     lengths: Tensor
     advantages: Tensor
+    truncated: Tensor
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """The groups of one step so far."""
+
+    rows: list[GroupRows] = field(default_factory=list)
+    characters: list[list[int]] = field(default_factory=list)
+    size: int = 0
+
+
+Key = tuple[Weights, str, int]
 
 
 class Batcher:
-    """Gathers groups by run, step and weights until the step is whole or memory is full.
+    """Gathers groups by step until memory is full, then gives out the steps that began first.
 
     Args:
         names: the K rewards.
@@ -83,58 +110,75 @@ class Batcher:
         self.parts: set[tuple[str, int]] = set()
         self._names = tuple(names)
         self._weights = None if weights is None else tuple(sorted(weights.items()))
-        self._waiting: dict[tuple[str, int, Weights], list[tuple[GroupRows, list[int]]]] = {}
-        self._sizes: dict[tuple[str, int, Weights], int] = {}
+        self._waiting: dict[Key, _Waiting] = {}
+        self._size = 0
 
     def add(self, rows: GroupRows) -> Iterator[Batch]:
-        """Take a group; give back the batches that are full by now."""
-        if not rows.completions:
-            return
+        """Take a group; give out the batches that are due."""
         if not self.length_unit:
             self.length_unit = "characters" if rows.lengths is None else "tokens"
-        key = rows.run, rows.step, self._weights_of(rows)
-        characters = [len(text) for text in rows.completions]
         cut = dataclasses.replace(
             rows, prompt=rows.prompt[:TEXT_LIMIT], completions=[text[:TEXT_LIMIT] for text in rows.completions]
         )
-        self._waiting.setdefault(key, []).append((cut, characters))
-        self._sizes[key] = self._sizes.get(key, 0) + len(characters)
-        if self._sizes[key] >= BATCH_LIMIT:
-            yield self._take(key)
-        elif sum(self._sizes.values()) >= 2 * BATCH_LIMIT:
-            yield self._take(next(iter(self._waiting)))
+        step = self._waiting.setdefault((self._weights_of(rows), rows.run, rows.step), _Waiting())
+        step.rows.append(cut)
+        step.characters.append([len(text) for text in rows.completions])
+        step.size += len(rows.completions)
+        self._size += len(rows.completions)
+        while self._size >= 2 * BATCH_LIMIT:
+            yield self._take()
 
     def rest(self) -> Iterator[Batch]:
         """What still waits when the stream ends."""
         while self._waiting:
-            yield self._take(next(iter(self._waiting)))
+            yield self._take()
 
     def _weights_of(self, rows: GroupRows) -> Weights:
         if self._weights is not None:
             return self._weights
         return () if rows.weights is None else tuple(zip(self._names, rows.weights, strict=True))
 
-    def _take(self, key: tuple[str, int, Weights]) -> Batch:
-        run, step, weights = key
-        del self._sizes[key]
-        members, characters = map(list, zip(*self._waiting.pop(key), strict=True))
-        if (run, step) in self.steps:
-            self.parts.add((run, step))
-        self.steps.add((run, step))
+    def _take(self) -> Batch:
+        """The oldest steps of one set of weights: at least one step, at most ``BATCH_LIMIT`` rollouts if more."""
+        weights = next(iter(self._waiting))[0]
+        keys: list[Key] = []
+        size = 0
+        for key, step in self._waiting.items():
+            if keys and (key[0] != weights or size + step.size > BATCH_LIMIT):
+                break
+            keys.append(key)
+            size += step.size
+        self._size -= size
+        return self._batch(weights, {key: self._waiting.pop(key) for key in keys})
+
+    def _batch(self, weights: Weights, steps: Mapping[Key, _Waiting]) -> Batch:
+        spans, start, first = [], 0, 0
+        for (_, run, number), step in steps.items():
+            if (run, number) in self.steps:
+                self.parts.add((run, number))
+            self.steps.add((run, number))
+            spans.append(Span(run, number, start, start + step.size, first, first + len(step.rows)))
+            start, first = start + step.size, first + len(step.rows)
+        members = [rows for step in steps.values() for rows in step.rows]
+        characters = [counts for step in steps.values() for counts in step.characters]
         sizes = [len(counts) for counts in characters]
         scores = np.concatenate([rows.scores for rows in members]).astype(np.float64, copy=False)
-        groups = Groups.of(np.repeat(np.arange(len(sizes)), sizes).tolist())
         lengths = characters if self.length_unit == "characters" else [rows.lengths for rows in members]
         return Batch(
-            run,
-            step,
+            spans,
             weights,
             members,
             characters,
-            Rollouts(torch.from_numpy(scores), groups, self._names),
+            Rollouts(torch.from_numpy(scores), _consecutive(sizes), self._names),
+            _consecutive([span.stop - span.start for span in spans]),
             _column(lengths, sizes),
             _column([rows.advantages for rows in members], sizes),
+            _column([rows.truncated for rows in members], sizes),
         )
+
+
+def _consecutive(sizes: Sequence[int]) -> Groups:
+    return Groups.of(np.repeat(np.arange(len(sizes)), sizes).tolist())
 
 
 def _column(parts: Sequence[Sequence[float] | np.ndarray | None], sizes: Sequence[int]) -> Tensor:

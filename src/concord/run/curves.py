@@ -30,9 +30,11 @@ def draw_curves(history: Sequence[Mapping[str, float]], rewards: Sequence[str], 
     panels = {name: {name: reward_metric(name)} for name in rewards}
     panels |= {"shares": SHARES, "response tokens": {"mean": "completions/mean_length"}}
     entries = [entry for entry in history if "reward" in entry]
-    figure = Figure(figsize=(3.2 * len(panels), 2.8), layout="constrained")
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(3.4 * across, 2.6 * down), layout="constrained")
     for place, (title, lines) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(1, len(panels), place)
+        axes = figure.add_subplot(down, across, place)
         for label, metric in lines.items():
             points = [(entry["step"], entry[metric]) for entry in entries if metric in entry]
             steps, values = [step for step, _ in points], [value for _, value in points]

@@ -16,12 +16,8 @@ FACTS = "run.json"
 _PACKAGES = {"torch", "trl", "transformers"}
 
 
-def open_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -> Path:
-    """Make the folder of a new run, or check that it holds the run to go on with.
-
-    A new folder gets ``config.yaml`` (resolved; :func:`load_config` on it gives an equal configuration) and
-    ``run.json`` (the seed, and the versions of concord, torch, trl and transformers). With several processes the
-    main one calls this, the others wait for it.
+def check_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -> None:
+    """Ask whether :func:`open_run_folder` would go through, before anything expensive is done.
 
     Raises:
         RunFolderError: the folder holds another run, or other files; with ``resume``, it holds no run or one whose
@@ -30,20 +26,33 @@ def open_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -
     folder = Path(path)
     if resume:
         _check_same(folder, config)
-        return folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise RunFolderError(f"{folder} is a file; set another out") from error
-    if (folder / CONFIG).exists():
+    elif folder.is_file():
+        raise RunFolderError(f"{folder} is a file; set another out")
+    elif (folder / CONFIG).exists():
         raise RunFolderError(
             f"{folder} holds a run already; set another out, or resume (--resume) to go on with that run"
         )
-    if any(folder.iterdir()):
+    elif folder.is_dir() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty and holds no run; set another out")
-    facts = {"seed": config.seed, "versions": _versions()}
-    _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
-    _write(folder / CONFIG, config.to_yaml())  # last: its presence says that the folder is complete
+
+
+def open_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -> Path:
+    """Make the folder of a new run, or check that it holds the run to go on with.
+
+    A new folder gets ``config.yaml`` (resolved; :func:`load_config` on it gives an equal configuration) and
+    ``run.json`` (the seed, and the versions of concord, torch, trl and transformers). With several processes the
+    main one calls this, the others wait for it.
+
+    Raises:
+        RunFolderError: as :func:`check_run_folder`.
+    """
+    folder = Path(path)
+    check_run_folder(folder, config, resume)
+    if not resume:
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {"seed": config.seed, "versions": _versions()}
+        _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
+        _write(folder / CONFIG, config.to_yaml())  # last: its presence says that the folder is complete
     return folder
 
 

@@ -17,7 +17,7 @@ from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
 from concord.run.data import load_rows
 from concord.run.evaluate import Evaluation, evaluate
-from concord.run.folder import open_run_folder
+from concord.run.folder import check_run_folder, open_run_folder
 from concord.run.paths import model_source
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
         raise MissingExtra.of("train", "accelerate") from error
 
     process = PartialState()
+    if process.is_main_process:
+        check_run_folder(config.out, config, resume)
     rewards = config.named_rewards()
     trainer = build(config, console)
     if process.is_main_process:
@@ -93,7 +95,7 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
 def build(config: RunConfig, console: Console) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded."""
     try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+        from transformers import AutoTokenizer, PrinterCallback
 
         from concord.engines.trl import ConcordConfig, ConcordTrainer
     except ImportError as error:
@@ -112,10 +114,11 @@ def build(config: RunConfig, console: Console) -> ConcordTrainer:
         method_args={**config.method.parameters, "weights": config.weights},
         refill_rounds=config.refill_rounds,
         dump=str(config.out / ROLLOUTS),
+        config_hash=config_hash(config),
         **options,
     )
     trainer = ConcordTrainer(
-        model=AutoModelForCausalLM.from_pretrained(source, dtype="auto"),
+        model=source,
         reward_funcs=[checked(reward) for reward in rewards],
         args=args,
         train_dataset=rows,

@@ -74,12 +74,12 @@ def last_complete(folder: str) -> str:
         Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: path.name.rpartition("-")[2].zfill(12)
     )
     for path in reversed(found):
-        if step(str(path)) is not None:
+        if step_of(str(path)) is not None:
             return str(path)
     raise RunFolderError(f"no complete checkpoint in {folder} ({len(found)} torn); start without resuming")
 
 
-def step(checkpoint: str) -> int | None:
+def step_of(checkpoint: str) -> int | None:
     """The step at which a checkpoint was written; None if it is torn. The trainer's state comes last."""
     try:
         state = json.loads(Path(checkpoint, TRAINER_STATE_NAME).read_text())

@@ -53,6 +53,7 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
         refill_rounds: how often, at most, groups that the method left empty are replaced by groups
             of further prompts (DAPO's dynamic sampling); 0 = never.
         dump: folder for the rollouts of every generation step; None = not written.
+        config_hash: written beside them, to tell runs apart; empty = none.
 
     ``beta`` is the coefficient of a KL penalty in the method's loss: GRPO's k3 estimate against
     TRL's reference model. TRL 1.16 multiplies the estimate by the ratio
@@ -68,13 +69,14 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
     _VALID_DICT_FIELDS: ClassVar[list[str]] = [*GRPOConfig._VALID_DICT_FIELDS, "method_args"]
 
     method: str = field(default="gd2po", metadata={"help": "Method that turns rewards into advantages."})
-    method_args: dict[str, Any] | str = field(
-        default_factory=dict, metadata={"help": "Parameters of the method, as JSON."}
+    method_args: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Parameters of the method; on a command line as JSON."}
     )
     refill_rounds: int = field(
         default=0, metadata={"help": "Rounds of sampling further prompts for groups left empty."}
     )
     dump: str | None = field(default=None, metadata={"help": "Folder for the rollouts of every generation step."})
+    config_hash: str = field(default="", metadata={"help": "Written beside the rollouts, to tell runs apart."})
     use_bias_correction_kl: bool = field(
         default=False, metadata={"help": "Not available: the KL penalty is not multiplied by the ratio."}
     )
@@ -124,6 +126,7 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
 
     @property
     def _parameters(self) -> dict[str, Any]:
-        if not isinstance(self.method_args, dict):
-            raise ConfigError(f"method_args must be a mapping, got {self.method_args!r}")
-        return self.method_args
+        parameters = {} if self.method_args is None else self.method_args
+        if not isinstance(parameters, dict):
+            raise ConfigError(f"method_args must be a mapping, got {parameters!r}")
+        return parameters

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trl import GRPOTrainer
 from trl.trainer.utils import get_callable_name
 
+from concord.core.chain import Chain
 from concord.core.errors import BatchError, ConfigError, DuplicateName, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
 from concord.dumps import write
 from concord.engines.contract import MULTIMODAL
-from concord.engines.trl import checkpoint, refill, rows
+from concord.engines.trl import refill, rows
 from concord.engines.trl.config import ConcordConfig
+from concord.engines.trl.resume import ResumableTrainer
+from concord.functional.kl import k3
+from concord.methods import info
 from concord.objectives import Mean, PolicyBatch, Totals
 from concord.rewards import NamedReward, checked
 from concord.rewards.completions import completion_text
+from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
 
 SUPPLIED = frozenset({"lengths", "truncated"})
 """The columns that this engine gives a chain."""
 
 
-class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
+class ConcordTrainer(ResumableTrainer):
     """TRL's ``GRPOTrainer``; the advantages and the loss are those of a Concord method.
 
     Generation, data, reward functions, reference model, vLLM, PEFT, accelerate, logging and
@@ -41,17 +44,17 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
     - A row without a gradient (dropped, or with an advantage of exactly 0 and no penalty) leaves the
       batch before the forward pass. The loss is divided by the tokens and responses of the whole
       optimisation step, over micro-batches and processes, so the gradient is that of one big batch.
-    - Training resumes bit-equal: the generation buffer, the position in it, the data order of later
-      epochs and the state of the chain checkpoint with the run.
+    - Training resumes bit-equal, the state of the chain included; see :mod:`concord.engines.trl.resume`.
 
     Args:
         model, reward_funcs, and all others: as for ``GRPOTrainer``.
         args: a :class:`ConcordConfig`.
 
-    Metrics, beside TRL's: ``concord/<stage>/<metric>`` of the chain, ``concord/kept`` (share of
-    rollouts), ``concord/empty_groups`` (share), ``concord/refill/*`` (numbers of groups),
-    ``concord/computed`` (share of rollouts that went through the forward pass) and
-    ``concord/objective/<metric>``. ``entropy`` is over the rollouts computed.
+    Metrics, beside TRL's: ``concord/<stage>/<metric>`` of the chain, ``concord/conflict/mixed`` and
+    ``concord/conflict/cancelled`` (:class:`concord.stages.MeasureConflicts`, whatever the method),
+    ``concord/kept`` (share of rollouts), ``concord/empty_groups`` (share), ``concord/refill/*``
+    (numbers of groups and of rounds), ``concord/computed`` (share of rollouts that went through the forward pass) and
+    ``concord/objective/<metric>``. ``entropy`` and ``kl`` are over the rollouts computed.
 
     Raises:
         ConfigError: an option that the method decides; a method that needs what TRL does not give;
@@ -75,17 +78,20 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
             raise DuplicateName(f"two reward functions are named {twice[0]!r}; give each a __name__ of its own")
         self._rewards = names
         self._method = args.build(names)
+        # What the rewards do to each other, whichever the method.
+        self._conflict = Chain((GroupNormalize(), Weigh(args.weights(names)), MeasureConflicts(), Sum()))
         self._check()
+        card = info(args.method)
+        self._paper = {"title": card.title, "id": card.arxiv}  # for the model card; TRL's own is GRPO's
         # TRL's logged "reward" is the sum under these.
         self.reward_weights = torch.tensor([args.weights(names).get(name, 1.0) for name in names])
         self._state: tuple[Any, ...] = self._method.signal.init()
         self._means: dict[str, Mean] = {}
-        self._further = refill.PromptStream(
-            self._remove_unused_columns(self.train_dataset, description="training"), args.seed
-        )
+        rounds, data = args.refill_rounds, self.train_dataset
+        examples = self._remove_unused_columns(data, description="training") if rounds else ()
+        self._further = refill.PromptStream(examples, args.seed)
         # Cutting the padding before a prompt moves its positions: the same only where they are relative.
         self._relative = hasattr(self.model.config.get_text_config(), "rope_parameters")
-        self._resumed = 0  # the step that training resumes from
 
     def _check(self) -> None:
         """Meet what would go wrong after the first generation before it."""
@@ -138,7 +144,7 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
             self._state = outcome.state
             if self.args.dump is not None and self.accelerator.is_main_process:
                 self._dump(batch, outcome)
-        self._log_outcome(outcome)
+        self._log_outcome(outcome, self._conflict(batch))
         count = output["prompt_ids"].shape[0]
         mine = slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
         return output | {"advantages": outcome.advantages[mine], "keep": outcome.keep[mine]}
@@ -234,13 +240,13 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
             ),
             Totals(inputs["total_tokens"], inputs["total_sequences"]),
         )
-        self._measure(
-            {f"concord/objective/{name}": mean for name, mean in means.items()}
-            | {
-                "concord/computed": Mean(which.sum(), which.new_tensor(len(which), dtype=torch.long)),
-                "entropy": Mean(torch.where(mask, entropy, 0).sum(), mask.sum()),
-            }
-        )
+        tokens, reference = mask.sum(), batch.get("ref_per_token_logps")
+        measured = {f"concord/objective/{name}": mean for name, mean in means.items()}
+        measured["concord/computed"] = Mean(which.sum(), torch.ones_like(which).sum())
+        measured["entropy"] = Mean(torch.where(mask, entropy, 0).sum(), tokens)
+        if reference is not None:
+            measured["kl"] = Mean(torch.where(mask, k3(logp.detach(), reference), 0).sum(), tokens)
+        self._measure(measured)
         step: Tensor = loss * self.accelerator.num_processes  # DDP and its kin take the mean over processes
         if self.aux_loss_enabled and which.any():
             passes = self.args.gradient_accumulation_steps if self.model.training else 1
@@ -268,9 +274,11 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
     def _mode(self) -> str:
         return "train" if self.model.training else "eval"
 
-    def _log_outcome(self, outcome: Outcome) -> None:
+    def _log_outcome(self, outcome: Outcome, conflict: Outcome) -> None:
         metrics = {
             **outcome.metrics,
+            "conflict/mixed": conflict.metrics["measure_conflicts/mixed"],
+            "conflict/cancelled": conflict.metrics["measure_conflicts/cancelled"],
             "kept": outcome.keep.float().mean(),
             "empty_groups": outcome.empty_groups.float().mean(),
         }
@@ -294,59 +302,22 @@ class ConcordTrainer(GRPOTrainer):  # type: ignore[misc]
             outcome=outcome,
             unselected=self._method.signal.unselective()(batch).advantages,
             weights=self.args.weights(self._rewards),
+            config_hash=self.args.config_hash,
         )
 
     # ---- Checkpoints ----
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, *more: Any, **options: Any) -> Any:
-        """Train; ``resume_from_checkpoint=True`` takes the last complete checkpoint of the output folder."""
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = checkpoint.last_complete(self.args.output_dir)
-        self._resumed = checkpoint.step(resume_from_checkpoint) or 0 if resume_from_checkpoint else 0
-        return super().train(resume_from_checkpoint or None, *more, **options)
+    def _own_state(self) -> dict[str, Any]:
+        return {"signal": self._state, "drawn": self._further.drawn}
 
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        sampler = super()._get_train_sampler(dataset)
-        if sampler.shuffle:  # TRL's sampler starts over on resuming; it drew one permutation each epoch
-            steps = len(sampler) // self.args.generation_batch_size // self.args.gradient_accumulation_steps
-            for _ in range(self._resumed // max(1, steps)):
-                torch.randperm(sampler.num_samples, generator=sampler.generator)
-        return sampler
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        between = self._step % (self.args.steps_per_generation * self.num_iterations) != 0
-        tree = {
-            "step": self._step,
-            "state": self._state,
-            "drawn": self._further.drawn,
-            "processes": self.accelerator.num_processes,
-            "buffer": self._buffered_inputs if between else None,
-        }
-        checkpoint.save(self._own_file(output_dir, self.accelerator.process_index), tree)
-
-    def _load_optimizer_and_scheduler(self, checkpoint_dir: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint_dir)
-        if checkpoint_dir is None:
-            return
-        own = self._own_file(checkpoint_dir, self.accelerator.process_index)
-        if not own.exists():
-            warnings.warn(f"{own} is missing: training resumes, but not bit-equal", stacklevel=2)
-            return
-        tree = checkpoint.load(own, self.accelerator.device)
-        self._step, self._state, self._further.drawn = tree["step"], tree["state"], tree["drawn"]
-        if tree["processes"] == self.accelerator.num_processes:
-            self._buffered_inputs = tree["buffer"]
-
-    @staticmethod
-    def _own_file(folder: str, process: int) -> Path:
-        return Path(folder, f"concord_{process}.safetensors")
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._state, self._further.drawn = state["signal"], state["drawn"]
 
 
 def _checked(rewards: Any) -> Any:
     """Reward functions with their answers checked; models, their names, and what is checked stay as they are."""
     if isinstance(rewards, list):
         return [_checked(reward) for reward in rewards]
-    if rewards is None or isinstance(rewards, str | nn.Module) or hasattr(rewards, "counts"):
+    if rewards is None or isinstance(rewards, str | nn.Module) or hasattr(rewards, "counts"):  # a CheckedReward
         return rewards
     return checked(NamedReward(get_callable_name(rewards), rewards))

@@ -1,0 +1,131 @@
+"""What a format is: how to know a record of it, and what rollouts a record holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Record = Mapping[str, Any]
+"""One line, one row of a table, or one sample of a saved list."""
+
+FILE_STEP = "step of the file"
+"""Under this name a record carries the step that stands beside the records in its file, if one does."""
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One rollout in common terms; None where the format does not say.
+
+    Attributes:
+        values: what scores, and the columns of ``group_by``, are taken from by name.
+        prompt, completion: their texts.
+        group: what the rollouts of one prompt share; None = the prompt itself.
+        session: rows of one group that share it are outputs of one rollout; the last one counts.
+        step: the optimisation step; None = it stands in the file's name, or nowhere.
+        run: the run's name.
+        advantage, keep, length, truncated, weights, statuses: as in ``GroupRows``, for this rollout;
+            weights and statuses by reward.
+    """
+
+    values: Record
+    prompt: str = ""
+    completion: str = ""
+    group: Hashable = None
+    session: Hashable = None
+    step: int | None = None
+    run: str | None = None
+    advantage: object = None
+    keep: object = None
+    length: object = None
+    truncated: object = None
+    weights: Mapping[str, float] | None = None
+    statuses: Mapping[str, str] | None = None
+
+
+class Malformed(ValueError):
+    """A record that its format does not allow; the message is one of a few, for counting."""
+
+
+Kind = Literal["JSON lines", "CSV", "Parquet", "PyTorch"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One writer's format.
+
+    Attributes:
+        name: the writer.
+        kinds: the containers it comes in.
+        fits: whether a record is of this format.
+        rollouts: the rollouts of a record; in place of one that is left out on purpose, the reason.
+            A KeyError, TypeError, ValueError, IndexError or AttributeError means that the record is
+            broken: it is counted and left out.
+        declared: the names that are rewards by the format's own word, from a sample; None if it
+            has no such word and they are to be inferred.
+        totals: values that are a combination of the others; rewards only where there are no others.
+        others: values that are never rewards.
+        floats_only: whole numbers and booleans are no rewards either.
+        consecutive: a group is a run of rows with the same prompt, and there is no id.
+        whole_files: a group never goes on in another file.
+        step_in_path: the step stands in the file's or folder's name.
+        repeats: the writer logs one batch again at later steps.
+        redundant: name of a folder whose files hold again what other files hold.
+        grouping: which field is the group's id, in words.
+        components: where only a total is found: what makes this framework keep the components.
+        lacks: what its dumps never hold, a sentence each.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    fits: Callable[[Record], bool]
+    rollouts: Callable[[Record], Iterable[Rollout | str]]
+    declared: Callable[[Sequence[Rollout]], list[str]] | None = None
+    totals: tuple[str, ...] = ()
+    others: frozenset[str] = frozenset()
+    floats_only: bool = False
+    consecutive: bool = False
+    whole_files: bool = True
+    step_in_path: bool = False
+    repeats: bool = False
+    redundant: str = ""
+    grouping: str = ""
+    components: str = ""
+    lacks: tuple[str, ...] = ()
+
+
+def has(*names: str) -> Callable[[Record], bool]:
+    """A test for records that have all of these fields."""
+    needed = set(names)
+    return lambda record: needed <= record.keys()
+
+
+def digest(*parts: object) -> str:
+    """A short name for something long, the same on every machine.
+
+    Example:
+        >>> digest("a long prompt", [1, 2, 3])
+        '0d1e19209dc4072f'
+    """
+    return hashlib.blake2b(repr(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def explode(record: Record, along: str) -> Iterator[dict[str, Any]]:
+    """The rows of a table stored as one object of lists.
+
+    Columns of another length than ``along`` cannot be matched to rows and are left out, single
+    values stand in each row.
+
+    Raises:
+        Malformed: ``along`` is no list.
+    """
+    lead = record[along]
+    if not isinstance(lead, list):
+        raise Malformed(f"{along!r} is no list")
+    count = len(lead)
+    columns = {k: v if isinstance(v, list) else [v] * count for k, v in record.items()}
+    columns = {k: v for k, v in columns.items() if len(v) == count}
+    names = list(columns)
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(names, row, strict=True))

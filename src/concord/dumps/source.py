@@ -1,0 +1,144 @@
+"""One path: its files, their format, and the rollouts in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from concord.core.errors import DumpError
+from concord.dumps.containers import records
+from concord.dumps.detect import choose_format, leave_out_twins, sort_files
+from concord.dumps.files import find_files, size_of, step_in
+from concord.dumps.formats.base import Format, Kind, Malformed, Record, Rollout
+from concord.dumps.meter import Meter
+from concord.dumps.values import text
+
+SAMPLE, SAMPLE_ELSEWHERE, FILES_ELSEWHERE = 512, 16, 8
+"""Rollouts that are looked at first: of the first file, and of each of some others."""
+
+_BROKEN = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, OverflowError)
+
+
+@dataclass
+class Source:
+    """What lies at one path.
+
+    Attributes:
+        path, format: where, and in which format.
+        files: those that are read, in order, with their kinds.
+        group_by: columns that take the place of the format's own grouping.
+        skipped: what was passed over on the way here, by reason.
+        numbered: whether a rollout without a step has that of its file's name.
+        steps_from_names: whether one had.
+        wanted: columns of a Parquet file that are needed beside its numbers; None = all.
+        size: bytes of all files.
+    """
+
+    path: Path
+    format: Format
+    files: dict[Path, Kind]
+    group_by: tuple[str, ...] | None
+    skipped: Counter[str]
+    numbered: bool = False
+    steps_from_names: bool = False
+    wanted: frozenset[str] | None = None
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = sum(map(size_of, self.files))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        columns: Mapping[str, str] | None,
+        group_by: Sequence[str] | None,
+        rewards: Sequence[str] | None,
+    ) -> Source:
+        """Find the files and their format: see ``open_dump``.
+
+        Raises:
+            DumpError: there is nothing there that can be read.
+        """
+        skipped: Counter[str] = Counter()
+        kinds = sort_files(path, find_files(path, skipped), skipped)
+        format = choose_format(path, kinds, columns)
+        fitting = [file for file, kind in kinds.items() if kind in format.kinds]
+        if len(fitting) < len(kinds):
+            written = " or ".join(format.kinds)
+            skipped[f"file of another kind ({shorten(format)} writes {written})"] += len(kinds) - len(fitting)
+        files = {file: kinds[file] for file in leave_out_twins(path, fitting, format, skipped)}
+        by = None if group_by is None else tuple(group_by)
+        source = cls(path, format, files, by, skipped, format.step_in_path or len(files) > 1)
+        if format.declared is None:
+            source.wanted = format.others.union(by or (), rewards or ())
+        return source
+
+    def sample(self) -> tuple[list[Rollout], list[Rollout]]:
+        """Some rollouts: the first of the first file that has any, and those with a few from other files.
+
+        Raises:
+            DumpError: there are none, or a column of ``group_by`` does not occur.
+        """
+        reasons: Counter[str] = Counter()
+        first: list[Rollout] = []
+        files = iter(self.files)
+        for file in files:
+            if first := list(islice(self.rollouts_in(file, reasons, Meter()), SAMPLE)):
+                break
+        rest = list(files)
+        several = list(first)
+        for file in rest[:: max(1, len(rest) // FILES_ELSEWHERE)]:
+            several += islice(self.rollouts_in(file, Counter(), Meter()), SAMPLE_ELSEWHERE)
+        if not first:
+            told = ", ".join(f"{reason}: {count}" for reason, count in (self.skipped + reasons).items())
+            raise DumpError(f"{self.path}: no rollouts in {self.format.name} format" + (f"; {told}" if told else ""))
+        return first, several
+
+    def rollouts_in(self, file: Path, skipped: Counter[str], meter: Meter) -> Iterator[Rollout]:
+        """The rollouts of one file; records that are broken are counted in ``skipped``.
+
+        A file of which none of the first records fits the format is another thing that lies in the
+        same folder, and is left out whole.
+        """
+        stream = records(file, self.files[file], skipped, meter, self.wanted)
+        head = list(islice(stream, SAMPLE_ELSEWHERE))
+        if head and not any(map(self.format.fits, head)):
+            skipped[f"file in another format than {shorten(self.format)}"] += 1
+            return
+        step = step_in(file) if self.numbered else None
+        for part in (head, stream):
+            for record in part:
+                for rollout in self._rollouts(record, skipped):
+                    if rollout.step is None and step is not None:
+                        rollout.step, self.steps_from_names = step, True
+                    yield rollout
+
+    def _rollouts(self, record: Record, skipped: Counter[str]) -> Iterator[Rollout]:
+        if not self.format.fits(record):
+            skipped[f"record that is not as {shorten(self.format)} writes it: fields are missing"] += 1
+            return
+        try:
+            for rollout in self.format.rollouts(record):
+                if isinstance(rollout, str):
+                    skipped[rollout] += 1
+                    continue
+                if self.group_by is not None:
+                    if lacking := [name for name in self.group_by if name not in rollout.values]:
+                        skipped[f"row without the column {lacking[0]!r} of group_by"] += 1
+                        continue
+                    rollout.group = tuple(text(rollout.values[name]) for name in self.group_by)
+                yield rollout
+        except Malformed as error:
+            skipped[str(error)] += 1
+        except _BROKEN as error:
+            what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
+            skipped[f"record that is not as {shorten(self.format)} writes it: {what}"] += 1
+
+
+def shorten(format: Format) -> str:
+    """A format's name without what stands in brackets."""
+    return format.name.split(" (")[0]

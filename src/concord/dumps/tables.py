@@ -1,0 +1,84 @@
+"""Records from Parquet, a few hundred rows at a time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from concord.core.errors import DumpError, MissingExtra
+from concord.dumps.meter import Meter
+from concord.dumps.writer import METADATA_KEY, SCHEMA_VERSION
+
+ROWS_AT_ONCE = 512
+
+
+def parquet_rows(
+    path: Path, skipped: Counter[str], meter: Meter, columns: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, by column.
+
+    Args:
+        path: the file.
+        skipped: counts the rows behind a page that cannot be read, or the file if none can.
+        meter: follows the rows.
+        columns: of those that hold no plain numbers, only these; None = all.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        DumpError: the file is our own dump, of a later schema.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtra.of("report", "pyarrow") from error
+    size, done, total = path.stat().st_size, 0, 0
+    try:
+        # Without pre-buffering, a page of each column is in memory, and not a whole row group.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
+            _check_version(path, file.schema_arrow.metadata or {})
+            schema, total = file.schema_arrow, file.metadata.num_rows
+            names = schema.names
+            wanted = [f.name for f in schema if columns is None or f.name in columns or _is_number(f.type)]
+            if len(set(names)) < len(names):
+                skipped["Parquet file with two columns of one name"] += 1
+                return
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
+                for row in zip(*map(_values, batch.columns), strict=True):
+                    yield dict(zip(batch.schema.names, row, strict=True))
+                done += batch.num_rows
+                meter.at(size * done // max(1, total))
+    except (pa.ArrowException, OSError, ValueError, OverflowError):
+        if total > done:
+            skipped["row of a Parquet file that is damaged"] += total - done
+        else:
+            skipped["Parquet file that cannot be read"] += 1
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _values(column: Any) -> list[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_floating(column.type) and not column.null_count:
+        return list(column.to_numpy(zero_copy_only=False).tolist())
+    return list(column.to_pylist())
+
+
+def _check_version(path: Path, metadata: dict[bytes, bytes]) -> None:
+    try:
+        version = json.loads(metadata.get(METADATA_KEY, b"{}")).get("schema", 0)
+    except (ValueError, AttributeError):
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise DumpError(
+            f"{path}: written by a later Concord (schema {version}, this one reads {SCHEMA_VERSION}); "
+            "run: pip install --upgrade concord-rl"
+        )

@@ -1,0 +1,1 @@
+"""What is worth saying, by subject; :mod:`concord.report.findings` runs them all."""
