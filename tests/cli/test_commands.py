@@ -1,0 +1,121 @@
+"""The commands as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import concord
+from concord.cli.main import main
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in this process, in an empty folder."""
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["concord", *words])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Done(code, *capsys.readouterr())
+
+    return command
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "concord", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"concord {concord.__version__}\n"
+
+
+def test_methods_lists_all_and_matches_globs(run: Run) -> None:
+    every = run("methods").stdout
+    assert all(name in every for name in concord.names())
+    assert set(json.loads(run("methods", "gd*", "--json").stdout)) == {"gdpo", "gd2po", "gd2po_hard"}
+    nothing = run("methods", "zz*")
+    assert nothing.returncode == 2
+    assert "no method matches 'zz*'; there are dapo," in nothing.stderr
+
+
+def test_show_has_card_chain_formula_needs_numerics(run: Run) -> None:
+    text = run("show", "gd2po", "tau=0.5").stdout
+    for part in (
+        "2606.16771",
+        "MaskConflicts(tau=0.5)",
+        "z_k =",
+        "lengths",
+        "numerics",
+        "Qwen-Applications/GD2PO@f1ad765",
+    ):
+        assert part in text
+    data = json.loads(run("show", "gd2po", "tau=0.5", "numerics=trl", "--json").stdout)
+    assert data["parameters"]["tau"] == 0.5
+    assert concord.Chain.from_config(data["chain"]) == concord.create("gd2po", tau=0.5, numerics="trl").signal
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["show", "gdop"], "no method 'gdop'; did you mean 'gdpo'?"),
+        (["show", "gd2po", "tua=1"], "no parameter 'tua'; there are tau,"),
+        (["show", "gd2po", "tau=2"], "tau must be in [0, 1], got 2"),
+        (["show", "gd2po", "tau"], "'tau' is not name=value"),
+        (["train", "no_such.yaml"], "no file no_such.yaml"),
+        (["train", "demo", "engine.learning_rat=1"], "did you mean 'learning_rate'?"),
+        (["train", "demo", "method=gd2p"], "did you mean 'gd2po'?"),
+        (["train", "demo", "method.tua=1"], "method.tua: unknown key; did you mean 'tau'?"),
+        (["eval", "demo", "data.eval=null"], "data.eval: names no held-out rows"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_mistakes_are_named_without_a_traceback(run: Run, words: list[str], message: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_train_then_eval(run: Run, run_file: Path) -> None:
+    done = run("train", str(run_file), "engine.max_steps=2")
+    assert done.returncode == 0, done.stderr
+    assert "conflict" in done.stdout
+    assert "difference" in done.stdout
+    folder = run_file.parent / "runs" / "a"
+    evaluated = run("eval", str(folder), "--json")
+    assert json.loads(evaluated.stdout) == json.loads((folder / "evaluation.json").read_text())
+
+    again = run("train", str(run_file), "engine.max_steps=2")
+    assert again.returncode == 2
+    assert "holds a run already" in again.stderr
+
+
+def test_a_failing_reward_is_named_without_a_traceback(run: Run, run_file: Path) -> None:
+    path = run_file.parent / "my_rewards.py"
+    path.write_text(path.read_text().replace("1.0 - len(t.split()) / 8", "1 / 0"))
+    done = run("train", str(run_file), "data.eval=null")
+    assert done.returncode == 2
+    assert "error: reward 'brief' raised ZeroDivisionError: division by zero" in done.stderr
+    assert "Traceback" not in done.stderr
