@@ -124,6 +124,10 @@ def check(
         _check_column(group.truncated, [r.truncated for r in mates] if truncated else None)
 
 
+def keeps(group: GroupRows) -> list[bool] | None:
+    return None if group.keep is None else group.keep.tolist()
+
+
 def _score(row: Row, name: str, total: bool) -> float:
     score = row.total if total else row.scores[name]
     return math.nan if score is None else score

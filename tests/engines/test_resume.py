@@ -66,6 +66,18 @@ def test_the_state_matters(tmp_path: Path, whole: tuple[Path, Parameters]) -> No
     assert not all(torch.equal(got[name], wanted[name]) for name in wanted)
 
 
+def test_with_another_number_of_processes(tmp_path: Path, whole: tuple[Path, Parameters]) -> None:
+    """The batch in use was cut for two: it is generated anew, and everything else is restored."""
+    folder = tmp_path / "checkpoint-5"
+    shutil.copytree(whole[0] / "checkpoint-5", folder)
+    tree = checkpoint.load(folder / "concord_0.safetensors")
+    checkpoint.save(folder / "concord_0.safetensors", tree | {"processes": 2})
+    run = resuming.trainer(tmp_path, max_steps=6, eval_strategy="no")
+    run.train(resume_from_checkpoint=str(folder))
+    assert run._step == tree["step"] + 2
+    assert run._state[-1]["seen"] == tree["own"]["signal"][-1]["seen"] + 1
+
+
 def test_killed_at_a_random_moment(tmp_path: Path, whole: tuple[Path, Parameters]) -> None:
     """SIGKILL, whenever it hits; then resumed from the last complete checkpoint."""
     chance = random.Random()

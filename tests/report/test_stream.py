@@ -118,7 +118,7 @@ def test_weights_come_from_the_dump_unless_given() -> None:
 
 
 def test_an_unknown_weight_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'b'"):
+    with pytest.raises(ConfigError, match="did you mean 'bb'"):
         analyse(FakeDump([group([[1.0, 2.0]])], ("a", "bb")), weights={"b": 1.0})
 
 

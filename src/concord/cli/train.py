@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -32,4 +33,4 @@ def command(
     if evaluations:
         console.print()
         console.print(output.comparison(evaluations))
-    console.print(f"\n{done.folder}: {MODEL}/ {ROLLOUTS}/ {CURVES}", soft_wrap=True)
+    console.print(f"\n{os.path.relpath(done.folder)}: {MODEL}/ {ROLLOUTS}/ {CURVES}", soft_wrap=True)

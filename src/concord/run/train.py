@@ -80,7 +80,8 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
         base = held_out(config, trainer, console, "Evaluating the base policy")
         if process.is_main_process:
             write_evaluations(config.out, base=base)
-    trainer.train(resume_from_checkpoint=True if resume else None)
+    # A run that was stopped before its first checkpoint starts over.
+    trainer.train(resume_from_checkpoint=True if resume and any(config.out.glob("checkpoint-*")) else None)
     trainer.save_model(str(config.out / MODEL))
     trained = held_out(config, trainer, console, "Evaluating the trained policy")
     if process.is_main_process:
