@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from concord import Groups, Rollouts, create
 from concord.cli.main import main
+from concord.dumps import write
 
 Result = tuple[int, str, str]
 
@@ -100,6 +103,31 @@ def test_several_paths_are_compared(concord: Any, tmp_path: Path) -> None:
     record = json.loads(concord(sick, well, *REWARDS, "--json")[1])["dumps"]
     assert record["sick.jsonl"]["cancelled_share"] > record["well.jsonl"]["cancelled_share"] + 0.05
     assert concord(sick, well, *REWARDS, "--json", "--fail-on", "serious>0")[0] == 1
+
+
+def test_our_own_dump_says_which_method_made_it(concord: Any, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    chain = create("gd2po", tau=0.8, weights={"short": 0.5}, numerics="trl").signal
+    for step in range(3):
+        right = (torch.rand(32) < 0.5).double()
+        batch = Rollouts(torch.stack([right, torch.randn(32) - right], 1), Groups.uniform(4, 8), ("correct", "short"))
+        write(
+            tmp_path / "run",
+            run="demo",
+            step=step,
+            prompts=[f"prompt {n // 8}" for n in range(32)],
+            completions=["text"] * 32,
+            batch=batch,
+            outcome=chain(batch),
+            unselected=chain.unselective()(batch).advantages,
+            weights={"short": 0.5},
+        )
+    record = json.loads(concord(tmp_path / "run", "--json")[1])
+    assert (record["rollouts"], record["groups"], record["steps"]) == (96, 12, 3)
+    assert record["rewards"]["short"]["weight"] == 0.5
+    matches = {row["method"]: row["correlation_with_dump"] for row in record["methods"]}
+    assert matches["gd2po"] == pytest.approx(1.0, abs=1e-9)
+    assert max(matches["gdpo"], matches["grpo"], matches["gd2po_hard"]) < 0.999
 
 
 def test_out_writes_the_page_and_the_tables(concord: Any, tmp_path: Path) -> None:

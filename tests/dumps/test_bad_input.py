@@ -256,6 +256,14 @@ def test_the_format_of_most_files_is_read_and_the_others_are_counted(tmp_path: P
     }
 
 
+def test_files_of_a_model_beside_a_dump_are_no_lines_of_it(tmp_path: Path) -> None:
+    (verl(tmp_path) / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "tokenizer.json").write_text(json.dumps({str(n): n for n in range(999)}, indent=1))
+    dump, groups = read(tmp_path)
+    check(groups, rows((1, 2)), ("score",), total=True)
+    assert dump.skipped == {"file in another format than verl": 1}
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     folder = verl(tmp_path / "run")
     secret = verl(tmp_path / "secret", (10,))

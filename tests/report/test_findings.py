@@ -201,7 +201,7 @@ def test_faults_of_the_data() -> None:
     found = rules(dump)
     assert found["failed_scores"] == "serious"  # 25 % of rollouts
     assert found["missing_scores"] == "info"
-    assert found["unscored_rollouts"] == found["skipped_lines"] == "warning"
+    assert found["unscored_rollouts"] == found["skipped_input"] == "warning"
 
 
 def test_groups_of_one_compare_nothing() -> None:

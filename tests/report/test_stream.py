@@ -196,7 +196,7 @@ def test_only_so_many_examples_and_queries() -> None:
 def test_nothing_to_read_is_an_error() -> None:
     empty = FakeDump([], ("a",))
     empty.skipped["not JSON"] = 4
-    with pytest.raises(DumpError, match="no rollout could be read; skipped: not JSON 4"):
+    with pytest.raises(DumpError, match="no rollout could be read; skipped: 4 x not JSON"):
         analyse(empty)
     with pytest.raises(DumpError, match="--rewards"):
         analyse(FakeDump([group([[1.0]])], ()))

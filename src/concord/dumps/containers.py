@@ -18,8 +18,10 @@ KINDS: tuple[Kind, ...] = ("JSON lines", "CSV", "Parquet", "PyTorch")
 
 def records(
     path: Path, kind: Kind, skipped: Counter[str], meter: Meter, columns: Collection[str] | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, Any] | None]:
     """The records of one file, streamed; what cannot be read is counted in ``skipped``.
+
+    None stands where a record should be that cannot be read.
 
     Args:
         path: the file.

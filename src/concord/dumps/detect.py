@@ -15,7 +15,7 @@ from concord.dumps.formats.base import Format, Kind
 from concord.dumps.formats.plain import guess, plain
 from concord.dumps.meter import Meter
 
-PROBED_RECORDS = 16
+PROBED_RECORDS = 64
 PROBED_FILES = 512
 PROBED_BYTES = 2**26
 
@@ -55,7 +55,7 @@ def choose_format(path: Path, kinds: Mapping[Path, Kind], columns: Mapping[str, 
         DumpError: no format fits.
     """
     if columns is not None:
-        return plain(columns, guessed=False)
+        return _as_told(path, kinds, plain(columns, guessed=False), columns)
     lines = [file for file, kind in kinds.items() if kind != "PyTorch"]
     saved = [file for file, kind in kinds.items() if kind == "PyTorch"]
     seen: set[str] = set()
@@ -66,6 +66,8 @@ def choose_format(path: Path, kinds: Mapping[Path, Kind], columns: Mapping[str, 
         votes: Counter[str] = Counter()
         for file in _spread(candidates):
             for record in islice(records(file, kinds[file], reasons, Meter()), PROBED_RECORDS):
+                if record is None:
+                    continue
                 if fitting := next((f for f in FORMATS if kinds[file] in f.kinds and f.fits(record)), None):
                     known[fitting] += 1
                     break
@@ -80,6 +82,19 @@ def choose_format(path: Path, kinds: Mapping[Path, Kind], columns: Mapping[str, 
         if votes:
             return tables[votes.most_common(1)[0][0]]
     raise DumpError(_nothing_fits(path, len(kinds), reasons, sorted(seen)[:20]))
+
+
+def _as_told(path: Path, kinds: Mapping[Path, Kind], format: Format, columns: Mapping[str, str]) -> Format:
+    """The format, if rows have the columns that were named; a file of another kind may lie among them."""
+    seen: dict[str, None] = {}
+    for file in _spread([file for file, kind in kinds.items() if kind in format.kinds]):
+        for record in islice(records(file, kinds[file], Counter(), Meter()), PROBED_RECORDS):
+            seen |= dict.fromkeys(record or ())
+            if record and format.fits(record) and set(columns.values()) <= seen.keys():
+                return format
+    lacking = [name for name in columns.values() if name not in seen] or list(columns.values())
+    message = f"{path}: columns: no row has {', '.join(map(repr, lacking))}"
+    raise DumpError(message + (f"; fields seen: {', '.join(list(seen)[:20])}" if seen else ""))
 
 
 def _spread(files: Sequence[Path]) -> Iterator[Path]:

@@ -86,14 +86,20 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part]
 
 
-def step_in(path: Path) -> int | None:
+def step_in(path: Path, *, in_name: bool) -> int | None:
     """The step that a path names: the last number of the file's name, else that of a folder such as ``step_7``.
 
+    Args:
+        path: of the file.
+        in_name: whether the file's own name may hold the step; a number in it may mean anything.
+
     Example:
-        >>> step_in(Path("train_data_step12.jsonl")), step_in(Path("global_step_40_evals/gsm8k.d/math.jsonl"))
-        (12, 40)
+        >>> step_in(Path("train_data_step12.jsonl"), in_name=True)
+        12
+        >>> step_in(Path("global_step_40_evals/gsm8k.jsonl"), in_name=False)
+        40
     """
-    if numbers := re.findall(r"\d+", path.stem):
+    if in_name and (numbers := re.findall(r"\d+", path.stem)):
         return int(numbers[-1])
     for parent in path.parents[:5]:
         if match := _STEP_FOLDER.search(parent.name):
@@ -149,5 +155,6 @@ def _text_kind(head: bytes) -> Kind | str:
         return "JSON lines"
     if start.startswith(b"["):
         return "array"
-    first = start.splitlines()[0]
-    return "CSV" if b"\x00" not in first and any(mark in first for mark in (b",", b"\t", b";")) else "unknown"
+    first = start.decode("utf-8", "replace").splitlines()[0]
+    is_text = all(mark.isprintable() or mark == "\t" for mark in first)
+    return "CSV" if is_text and any(mark in first for mark in ",\t;") else "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from concord.core.errors import DumpError, nearest
 from concord.dumps.files import natural
 from concord.dumps.formats.base import Format, Rollout
 from concord.dumps.grouping import Layout
-from concord.dumps.values import is_number
+from concord.dumps.values import is_number, number
 
 _LOGGED = re.compile(r"rewards/(.+)/mean")
 _LARGEST_STATE = 2**26
@@ -37,20 +38,24 @@ class Rewards:
 
 @dataclass(frozen=True)
 class _Column:
-    """A value by its name, over a sample: how often it was what."""
+    """What stands under one name in a sample: numbers, floats among them, other things, all that reads as a number."""
 
     numbers: int
     floats: int
     texts: int
-    nothing: int
+    readable: int
 
-    def may_be_reward(self, floats_only: bool) -> bool:
-        """Numbers, and nothing else."""
-        return self.texts == 0 and (self.floats == self.numbers if floats_only else True) and self.numbers > 0
+    def looks_numeric(self, floats_only: bool) -> bool:
+        """Numbers; one thing in ten may be something else, which then counts as an invalid score."""
+        return self.numbers > 0 and 9 * self.texts <= self.numbers and (self.floats == self.numbers or not floats_only)
 
 
 def find_rewards(
-    format: Format, sample: Sequence[Rollout], wanted: Sequence[str] | None, logged: Sequence[str]
+    format: Format,
+    sample: Sequence[Rollout],
+    wanted: Sequence[str] | None,
+    logged: Sequence[str] = (),
+    all_text: bool = False,
 ) -> Rewards:
     """Which values are rewards: the wanted ones, else by the format's word, else by the looks of a sample.
 
@@ -59,12 +64,12 @@ def find_rewards(
         sample: some rollouts.
         wanted: names given by the user; those that do not occur in the sample are left out.
         logged: names under which the run's own log holds rewards.
+        all_text: the files hold numbers as text, like everything else (CSV).
 
     Raises:
         DumpError: nothing could be a reward.
     """
-    columns = _columns(sample)
-    numeric = [name for name, column in columns.items() if column.may_be_reward(False)]
+    columns = _columns(sample, all_text)
     if wanted is not None:
         return Rewards([name for name in wanted if name in columns])
     if format.declared is not None:
@@ -72,7 +77,7 @@ def find_rewards(
     else:
         found = _infer(format, columns, logged)
     if not found.names:
-        others = [name for name in numeric if name not in format.totals]
+        others = [name for name, column in columns.items() if column.readable]
         raise DumpError(
             "no value looks like a reward"
             + (f"; of the numbers ({', '.join(others)}) name the rewards with rewards" if others else "")
@@ -83,12 +88,12 @@ def find_rewards(
 
 
 def _infer(format: Format, columns: dict[str, _Column], logged: Sequence[str]) -> Rewards:
-    likely = [name for name, column in columns.items() if column.may_be_reward(format.floats_only)]
+    likely = [name for name, column in columns.items() if column.looks_numeric(format.floats_only)]
     candidates = [name for name in likely if name not in format.others]
     if known := [name for name in candidates if name in logged]:
         return Rewards(known, [f"rewards: {', '.join(known)} (as the run's trainer_state.json names them)"])
     parts = [name for name in candidates if name not in format.totals]
-    totals = [name for name in format.totals if name in candidates]
+    totals = [name for name in format.totals if name in columns and columns[name].readable]
     found = Rewards(parts or totals[:1])
     if parts:
         found.inferred.append(f"rewards: {', '.join(parts)} (numbers that are no known field of {format.name})")
@@ -103,19 +108,20 @@ def _infer(format: Format, columns: dict[str, _Column], logged: Sequence[str]) -
     return found
 
 
-def _columns(sample: Sequence[Rollout]) -> dict[str, _Column]:
+def _columns(sample: Sequence[Rollout], all_text: bool = False) -> dict[str, _Column]:
     counts: dict[str, Counter[str]] = {}
     for rollout in sample:
         for name, value in rollout.values.items():
             count = counts.setdefault(name, Counter())
             if value is None:
-                count["nothing"] += 1
-            elif is_number(value):
-                count["number"] += 1
-                count["float"] += isinstance(value, float | str)
-            else:
-                count["text"] += 1
-    return {name: _Column(c["number"], c["float"], c["text"], c["nothing"]) for name, c in counts.items()}
+                continue
+            readable = math.isfinite(number(value))
+            numeric = readable if all_text else is_number(value)
+            count["number"] += numeric
+            count["text"] += not numeric
+            count["float"] += numeric and isinstance(value, float | str)
+            count["readable"] += readable
+    return {name: _Column(c["number"], c["float"], c["text"], c["readable"]) for name, c in counts.items()}
 
 
 def check_wanted(wanted: Sequence[str], found: Sequence[Rewards], samples: Sequence[Sequence[Rollout]]) -> None:
@@ -126,7 +132,7 @@ def check_wanted(wanted: Sequence[str], found: Sequence[Rewards], samples: Seque
     """
     if twice := [name for name, times in Counter(wanted).items() if times > 1]:
         raise DumpError(f"rewards: named twice: {', '.join(twice)}")
-    known = [name for sample in samples for name, column in _columns(sample).items() if column.numbers]
+    known = [name for sample in samples for name, column in _columns(sample).items() if column.readable]
     present = {name for rewards in found for name in rewards.names}
     for name in wanted:
         if name not in present:

@@ -19,9 +19,15 @@ LONGEST_FIELD = 2**26
 """Characters of one CSV field: an unclosed quote swallows no more than this."""
 
 
-def json_lines(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines. NaN and Infinity are accepted, as Python writes them."""
+def json_lines(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any] | None]:
+    """The objects of a file of JSON lines; None for a line that holds none, which is counted.
+
+    NaN and Infinity are accepted, as Python writes them.
+    """
     for line, whole in _lines(path, skipped, meter):
+        if line is None:
+            yield None
+            continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -31,19 +37,19 @@ def json_lines(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict
                 skipped["line nested too deeply"] += 1
             else:
                 skipped["line that is not JSON"] += 1
+            yield None
             continue
-        if isinstance(record, dict):
-            yield record
-        else:
+        if not isinstance(record, dict):
             skipped["line that is no JSON object"] += 1
+        yield record if isinstance(record, dict) else None
 
 
-def csv_rows(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any]]:
-    """The rows of a CSV file with a header, by column, as text; an empty field is None.
+def csv_rows(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any] | None]:
+    """The rows of a CSV file with a header, by column, as text; None for one that cannot be read.
 
-    The delimiter is the commonest of comma, tab and semicolon in the header.
+    An empty field is None. The delimiter is the commonest of comma, tab and semicolon in the header.
     """
-    lines = (line for line, _ in _lines(path, skipped, meter, strip=False))
+    lines = (line for line, _ in _lines(path, skipped, meter, strip=False) if line is not None)
     header = next(lines, "")
     delimiter = max(",\t;", key=header.count)
     names = next(csv.reader([header], delimiter=delimiter), [])
@@ -56,6 +62,7 @@ def csv_rows(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[s
             row = _next(rows)
         except csv.Error:
             skipped["CSV row that cannot be read"] += 1
+            yield None
             continue
         if row is None:
             return
@@ -63,6 +70,7 @@ def csv_rows(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[s
             yield {name: value if value else None for name, value in zip(names, row, strict=True)}
         elif row:
             skipped["CSV row with another number of fields than the header"] += 1
+            yield None
 
 
 def _next(rows: Iterator[list[str]]) -> list[str] | None:
@@ -73,8 +81,8 @@ def _next(rows: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(before)
 
 
-def _lines(path: Path, skipped: Counter[str], meter: Meter, strip: bool = True) -> Iterator[tuple[str, bool]]:
-    """Each line's text, and whether it ends; blank lines are left out if ``strip``."""
+def _lines(path: Path, skipped: Counter[str], meter: Meter, strip: bool = True) -> Iterator[tuple[str | None, bool]]:
+    """Each line's text, None if it cannot be read, and whether it ends; without blank lines if ``strip``."""
     with path.open("rb") as file:
         if file.read(3) != codecs.BOM_UTF8:
             file.seek(0)
@@ -83,14 +91,18 @@ def _lines(path: Path, skipped: Counter[str], meter: Meter, strip: bool = True) 
             if not whole and len(line) == LONGEST_LINE:
                 skipped[f"line longer than {LONGEST_LINE >> 20} MiB"] += 1
                 _skip_line(file)
+                yield None, True
                 continue
             meter.at(file.tell())
             if strip and not (line := line.strip()):
                 continue
             try:
-                yield line.decode(), whole
+                content = line.decode()
             except UnicodeDecodeError:
                 skipped["line that is not UTF-8"] += 1
+                yield None, whole
+            else:
+                yield content, whole
 
 
 def _skip_line(file: BinaryIO) -> None:

@@ -130,7 +130,10 @@ def _places(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not places:
         raise DumpError("no path was given")
-    real = [Path(os.path.realpath(path)) for path in places]
+    try:
+        real = [Path(os.path.realpath(path)) for path in places]
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise DumpError(f"a path cannot be opened: {error}") from error
     for i, one in enumerate(real):
         for other in real[:i]:
             if one.is_relative_to(other) or other.is_relative_to(one):

@@ -54,7 +54,7 @@ class Run:
         first, sample = source.sample()
         logged = logged_rewards(path) if source.format.repeats else []
         try:
-            found = find_rewards(source.format, sample, rewards, logged)
+            found = find_rewards(source.format, sample, rewards, logged, "CSV" in source.files.values())
         except DumpError as error:
             raise DumpError(f"{path} ({source.format.name}): {error}") from None
         layout = find_layout(source.format, first, group_by is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,17 @@ from concord.dumps.formats.base import FILE_STEP
 from concord.dumps.meter import Meter
 
 
-def saved_samples(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any]]:
+def saved_samples(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any] | None]:
     """The dicts in ``{"samples": [...], "rollout_id": step}``. The file is in memory as a whole.
 
     Only with ``weights_only=True``: a file that holds more than tensors, numbers, texts, lists and
     dicts is not read, and is counted in ``skipped``.
     """
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that an archive of TorchScript is one; it is refused below
+            # Of an open file, as torch.load goes by the ending of a name.
+            payload = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         skipped["PyTorch file that needs code to be run (torch.load with weights_only=True refuses it)"] += 1
         return
@@ -37,4 +41,5 @@ def saved_samples(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[d
             yield {**sample, FILE_STEP: payload.get("rollout_id")}
         else:
             skipped["sample that is no dict"] += 1
+            yield None
     meter.close()

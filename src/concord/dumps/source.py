@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from concord.core.errors import DumpError
 from concord.dumps.containers import records
-from concord.dumps.detect import choose_format, leave_out_twins, sort_files
+from concord.dumps.detect import PROBED_RECORDS, choose_format, leave_out_twins, sort_files
 from concord.dumps.files import find_files, size_of, step_in
 from concord.dumps.formats.base import Format, Kind, Malformed, Record, Rollout
 from concord.dumps.meter import Meter
@@ -72,13 +73,16 @@ class Source:
             skipped[f"file of another kind ({shorten(format)} writes {written})"] += len(kinds) - len(fitting)
         files = {file: kinds[file] for file in leave_out_twins(path, fitting, format, skipped)}
         by = None if group_by is None else tuple(group_by)
-        source = cls(path, format, files, by, skipped, format.step_in_path or len(files) > 1)
+        format = replace(format, others=format.others.union(by or ()))
+        source = cls(path, format, files, by, skipped, bool(format.step_in) or len(files) > 1)
         if format.declared is None:
-            source.wanted = format.others.union(by or (), rewards or ())
+            source.wanted = format.others.union(rewards or ())
         return source
 
     def sample(self) -> tuple[list[Rollout], list[Rollout]]:
         """Some rollouts: the first of the first file that has any, and those with a few from other files.
+
+        Of long values only the beginning is kept.
 
         Raises:
             DumpError: there are none, or a column of ``group_by`` does not occur.
@@ -87,40 +91,55 @@ class Source:
         first: list[Rollout] = []
         files = iter(self.files)
         for file in files:
-            if first := list(islice(self.rollouts_in(file, reasons, Meter()), SAMPLE)):
+            if first := self._few(file, SAMPLE, reasons):
                 break
         rest = list(files)
         several = list(first)
         for file in rest[:: max(1, len(rest) // FILES_ELSEWHERE)]:
-            several += islice(self.rollouts_in(file, Counter(), Meter()), SAMPLE_ELSEWHERE)
+            several += self._few(file, SAMPLE_ELSEWHERE, Counter())
         if not first:
             told = ", ".join(f"{reason}: {count}" for reason, count in (self.skipped + reasons).items())
             raise DumpError(f"{self.path}: no rollouts in {self.format.name} format" + (f"; {told}" if told else ""))
         return first, several
 
+    def _few(self, file: Path, count: int, skipped: Counter[str]) -> list[Rollout]:
+        found = []
+        for rollout in islice(self.rollouts_in(file, skipped, Meter()), count):
+            rollout.values = {name: _shortened(value) for name, value in rollout.values.items()}
+            rollout.completion = ""
+            found.append(rollout)
+        return found
+
     def rollouts_in(self, file: Path, skipped: Counter[str], meter: Meter) -> Iterator[Rollout]:
-        """The rollouts of one file; records that are broken are counted in ``skipped``.
+        """The rollouts of one file; what cannot be read is counted in ``skipped`` when the file ends.
 
         A file of which none of the first records fits the format is another thing that lies in the
         same folder, and is left out whole.
         """
-        stream = records(file, self.files[file], skipped, meter, self.wanted)
-        head = list(islice(stream, SAMPLE_ELSEWHERE))
-        if head and not any(map(self.format.fits, head)):
+        reasons: Counter[str] = Counter()
+        unfitting, fitted = 0, False
+        step = step_in(file, in_name=self.format.step_in != "folder") if self.numbered else None
+        for record in records(file, self.files[file], reasons, meter, self.wanted):
+            fits = record is not None and self.format.fits(record)
+            fitted = fitted or fits
+            unfitting += not fits
+            if not fitted and unfitting == PROBED_RECORDS:
+                break
+            if record is None:
+                continue
+            if not fits:
+                reasons[f"record that is not as {shorten(self.format)} writes it: fields are missing"] += 1
+                continue
+            for rollout in self._rollouts(record, reasons):
+                if rollout.step is None and step is not None:
+                    rollout.step, self.steps_from_names = step, True
+                yield rollout
+        if unfitting and not fitted:
             skipped[f"file in another format than {shorten(self.format)}"] += 1
-            return
-        step = step_in(file) if self.numbered else None
-        for part in (head, stream):
-            for record in part:
-                for rollout in self._rollouts(record, skipped):
-                    if rollout.step is None and step is not None:
-                        rollout.step, self.steps_from_names = step, True
-                    yield rollout
+        else:
+            skipped.update(reasons)
 
     def _rollouts(self, record: Record, skipped: Counter[str]) -> Iterator[Rollout]:
-        if not self.format.fits(record):
-            skipped[f"record that is not as {shorten(self.format)} writes it: fields are missing"] += 1
-            return
         try:
             for rollout in self.format.rollouts(record):
                 if isinstance(rollout, str):
@@ -142,3 +161,9 @@ class Source:
 def shorten(format: Format) -> str:
     """A format's name without what stands in brackets."""
     return format.name.split(" (")[0]
+
+
+def _shortened(value: Any) -> Any:
+    if value is None or isinstance(value, float | int):
+        return value
+    return value[:100] if isinstance(value, str) else type(value).__name__

@@ -51,6 +51,8 @@ def parquet_rows(
                     yield dict(zip(batch.schema.names, row, strict=True))
                 done += batch.num_rows
                 meter.at(size * done // max(1, total))
+    except DumpError:  # our own word, and no damage
+        raise
     except (pa.ArrowException, OSError, ValueError, OverflowError):
         if total > done:
             skipped["row of a Parquet file that is damaged"] += total - done
@@ -67,7 +69,7 @@ def _is_number(kind: Any) -> bool:
 def _values(column: Any) -> list[Any]:
     import pyarrow as pa
 
-    if pa.types.is_floating(column.type) and not column.null_count:
+    if pa.types.is_floating(column.type):  # null becomes NaN, so that a column without any score is one of numbers
         return list(column.to_numpy(zero_copy_only=False).tolist())
     return list(column.to_pylist())
 

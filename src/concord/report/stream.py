@@ -92,7 +92,7 @@ class _Reading:
         for batch in self._batcher.rest():
             self._measure(batch)
         if self._sums is None:
-            skipped = ", ".join(f"{reason} {count}" for reason, count in dump.skipped.items())
+            skipped = ", ".join(f"{count} x {reason}" for reason, count in dump.skipped.items())
             raise DumpError("no rollout could be read" + (f"; skipped: {skipped}" if skipped else ""))
         sums, shift = self._sums, self._known_shift()
         chosen = assemble.selections(self._methods, sums)

@@ -144,11 +144,10 @@ class PairSums(Tally):
 
     @classmethod
     def of(cls, m: Measured, shift: Tensor, chance: Chance) -> PairSums:
-        scores = torch.where(m.scores.isfinite(), m.scores - shift, torch.nan)
         signs = torch.where(m.pulls.abs() > DEAD_ZONE, m.pulls.sign(), 0)
         correlations = group_correlations(m.pulls, m.groups)
         return cls(
-            Products.of(scores[:, :, None], scores[:, None, :]),
+            Products.among(m.scores - shift),
             m.pulls.T @ m.pulls,
             signs.T @ signs,
             signs.abs().T @ signs.abs(),

@@ -71,6 +71,14 @@ class Products(Tally):
         x, y = torch.where(both, x, 0), torch.where(both, y, 0)
         return cls(both.to(x.dtype).sum(0), x.sum(0), y.sum(0), x.square().sum(0), y.square().sum(0), (x * y).sum(0))
 
+    @classmethod
+    def among(cls, x: Tensor) -> Products:
+        """Each column of ``[N, K]`` with each other, over the rows where both are numbers: fields ``[K, K]``."""
+        live = x.isfinite()
+        x, there = torch.where(live, x, 0), live.to(x.dtype)
+        total, square = x.T @ there, x.square().T @ there
+        return cls(there.T @ there, total, total.T, square, square.T, x.T @ x)
+
     @property
     def correlation(self) -> Tensor:
         """NaN where one of them does not vary."""

@@ -20,6 +20,11 @@ SHOWN_TAUS = (0.2, 0.4, 0.5, 0.6, 0.8)
 
 SHOWN_PAIRS = 10
 
+LEGEND = (
+    "early, late: first and last third of the steps; std: within groups; dead: groups it does not tell apart; "
+    "of |A|: its share of the advantage; net: its part in what is left after cancelling"
+)
+
 
 def show(analysis: Analysis, console: Console) -> None:
     """Print the verdict, the rewards, their conflicts, the sweep, and what to know of the data."""
@@ -27,6 +32,7 @@ def show(analysis: Analysis, console: Console) -> None:
         console.print(Text(printable(sentence)), soft_wrap=True)
     console.print()
     console.print(_rewards(analysis))
+    console.print(f"[dim]{LEGEND}[/]", soft_wrap=True)
     if len(analysis.rewards) > 1:
         console.print()
         console.print(_pairs(analysis))
@@ -94,11 +100,6 @@ def _rewards(analysis: Analysis) -> Table:
             _share(reward.effective_weight),
             reward.verdict,
         )
-    table.caption = (
-        "early, late: first and last third of the steps; std: within groups; dead: groups it does not tell apart; "
-        "of |A|: its share of the advantage; net: its part in what is left of it after cancelling"
-    )
-    table.caption_justify = "left"
     return table
 
 

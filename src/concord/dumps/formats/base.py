@@ -69,7 +69,7 @@ class Format:
         floats_only: whole numbers and booleans are no rewards either.
         consecutive: a group is a run of rows with the same prompt, and there is no id.
         whole_files: a group never goes on in another file.
-        step_in_path: the step stands in the file's or folder's name.
+        step_in: "file" or "folder", if the step stands in that one's name.
         repeats: the writer logs one batch again at later steps.
         redundant: name of a folder whose files hold again what other files hold.
         grouping: which field is the group's id, in words.
@@ -87,7 +87,7 @@ class Format:
     floats_only: bool = False
     consecutive: bool = False
     whole_files: bool = True
-    step_in_path: bool = False
+    step_in: Literal["file", "folder", ""] = ""
     repeats: bool = False
     redundant: str = ""
     grouping: str = ""
@@ -111,11 +111,11 @@ def digest(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def explode(record: Record, along: str) -> Iterator[dict[str, Any]]:
-    """The rows of a table stored as one object of lists.
+def explode(record: Record, along: str) -> Iterator[dict[str, Any] | str]:
+    """The rows of a table stored as one object of lists; single values stand in each row.
 
-    Columns of another length than ``along`` cannot be matched to rows and are left out, single
-    values stand in each row.
+    A column of another length than ``along`` cannot be matched to rows. It is left out, and in its
+    place comes a reason.
 
     Raises:
         Malformed: ``along`` is no list.
@@ -125,7 +125,8 @@ def explode(record: Record, along: str) -> Iterator[dict[str, Any]]:
         raise Malformed(f"{along!r} is no list")
     count = len(lead)
     columns = {k: v if isinstance(v, list) else [v] * count for k, v in record.items()}
-    columns = {k: v for k, v in columns.items() if len(v) == count}
-    names = list(columns)
-    for row in zip(*columns.values(), strict=True):
+    names = [name for name, column in columns.items() if len(column) == count]
+    for _ in range(len(columns) - len(names)):
+        yield f"column of another length than {along!r}, in a table stored as lists"
+    for row in zip(*(columns[name] for name in names), strict=True):
         yield dict(zip(names, row, strict=True))

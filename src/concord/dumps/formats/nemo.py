@@ -60,7 +60,7 @@ FORMAT = Format(
     rollouts=_rollouts,
     totals=("rewards", "filtered_rewards"),
     others=frozenset(_OTHERS),
-    step_in_path=True,
+    step_in="file",
     grouping="the prompt's tokens",
     components=(
         "component rewards: NeMo-RL writes only their sum, and no setting keeps the components (GDPO's reward/<name> "

@@ -27,21 +27,25 @@ def _fits(record: Record) -> bool:
     return (lists and isinstance(record["global_step"], list)) or keys >= _BOARD
 
 
-def _rollouts(record: Record) -> Iterator[Rollout]:
+def _rollouts(record: Record) -> Iterator[Rollout | str]:
     if "trajectory_data" in record:
         for row in explode(record, "trajectory_data"):
-            yield _episode(row)
+            yield row if isinstance(row, str) else _episode(row)
     elif "responses" in record:
         for row in explode(record, "responses"):
-            prompt = text(row.get("prompt"))
-            group = (text(row.get("domain")), text(row.get("id")), digest(prompt))
-            yield _row(row, prompt, row["responses"], row["global_step"], group)
+            yield row if isinstance(row, str) else _response(row)
     else:
         prompt = text(record["prompt"])
         rollout = _row(record, prompt, record["response"], record["step"], None)
         mask = record.get("new_response_mask")
         rollout.length = sum(map(bool, mask)) if isinstance(mask, list) else None
         yield rollout
+
+
+def _response(row: Record) -> Rollout:
+    prompt = text(row.get("prompt"))
+    group = (text(row.get("domain")), text(row.get("id")), digest(prompt))
+    return _row(row, prompt, row["responses"], row["global_step"], group)
 
 
 def _row(row: Record, prompt: str, response: Any, step: Any, group: Any) -> Rollout:

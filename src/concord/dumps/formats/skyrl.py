@@ -30,7 +30,7 @@ FORMAT = Format(
     rollouts=_rollouts,
     totals=("score",),
     others=frozenset({"input_prompt", "output_response", "stop_reason", "env_class", "env_extras", "data_source"}),
-    step_in_path=True,
+    step_in="folder",
     grouping="(step, data_source, input_prompt)",
     components=(
         "component rewards: SkyRL's evaluation dump (trainer.dump_eval_results) holds the score only, and no setting "

@@ -56,7 +56,7 @@ SLIME = Format(
     fits=has("group_index", "prompt", "response", "reward", "status"),
     rollouts=_sample,
     totals=("reward", "score"),
-    step_in_path=True,
+    step_in="file",
     grouping="group_index",
     components=(
         "component rewards: let the function of --custom-rm-path return a dict by name, and name the one to train on "
@@ -71,7 +71,7 @@ MILES = Format(
     fits=has("sample_index", "group_index", "reward", "messages"),
     rollouts=_trajectory,
     totals=("reward",),
-    step_in_path=True,
+    step_in="file",
     grouping="group_index",
     components=(
         "component rewards: trajectory/*.jsonl holds null where the reward is a dict. Read the rollout_data/*.pt "

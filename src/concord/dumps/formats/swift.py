@@ -22,8 +22,11 @@ def _fits(record: Record) -> bool:
     return isinstance(record["completion"], list) if "step" in record else isinstance(record["prompt"], list | str)
 
 
-def _rollouts(record: Record) -> Iterator[Rollout]:
+def _rollouts(record: Record) -> Iterator[Rollout | str]:
     for row in explode(record, "completion") if isinstance(record["completion"], list) else (record,):
+        if isinstance(row, str):
+            yield row
+            continue
         step = row["step"] if "step" in row else row["gen_step"]
         yield Rollout(
             values=row,

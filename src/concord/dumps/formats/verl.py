@@ -41,7 +41,7 @@ FORMAT = Format(
     rollouts=_rollouts,
     totals=("score", "reward"),
     others=frozenset({"input", "output", "gts", "step", "uid", "request_id", "data_source", "num_turns"}),
-    step_in_path=True,
+    step_in="file",
     grouping="uid without its last two parts",
     components=(
         "component rewards: only the total is here. Return a dict from compute_score ({'score': total, 'name': value, "

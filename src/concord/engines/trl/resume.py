@@ -65,17 +65,20 @@ class ResumableTrainer(GRPOTrainer):  # type: ignore[misc]
             "own": self._own_state(),
         }
         save(_file(output_dir, self.accelerator.process_index), tree)
+        # transformers marks the checkpoint as complete next; every process's file must be there by then.
+        self.accelerator.wait_for_everyone()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._load_own(_file(checkpoint, self.accelerator.process_index))
+            self._load_own(checkpoint)
 
-    def _load_own(self, file: Path) -> None:
-        if not file.exists():
-            warnings.warn(f"{file} is missing: training resumes, but not bit-equal", stacklevel=2)
+    def _load_own(self, folder: str) -> None:
+        file, first = _file(folder, self.accelerator.process_index), _file(folder, 0)
+        if not first.exists():
+            warnings.warn(f"{first} is missing: training resumes, but not bit-equal", stacklevel=2)
             return
-        tree = load(file, self.accelerator.device)
+        tree = load(file if file.exists() else first, self.accelerator.device)  # there may be more processes now
         self._step = tree["step"]
         self._buffered_inputs = tree["buffer"] if tree["processes"] == self.accelerator.num_processes else None
         self._restore(tree["own"])

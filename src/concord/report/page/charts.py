@@ -30,14 +30,14 @@ class Line:
         hue: which colour, counted from 1; past the end of the palette the colours come again, dashed.
         points: (x, y), x ascending; a y that is not finite leaves a gap.
         band: (x, lowest, highest) around it, or nothing.
-        write: how its values are written; None leaves it to the axis.
+        signed: whether its values are written as correlations, whatever the axis.
     """
 
     name: str
     hue: int
     points: tuple[Point, ...]
     band: tuple[tuple[float, float, float], ...] = ()
-    write: Callable[[float], str] | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,28 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Stripe:
-    """An upright stripe of the plot that shows ``text`` when pointed at."""
-
-    left: float
-    width: float
-    text: str
-
-
-@dataclass(frozen=True)
 class Curve:
-    """A line as SVG path data, in the square of 1000 x 1000; ``band`` is "" without one."""
+    """A line.
+
+    Attributes:
+        name, hue: as in :class:`Line`.
+        path: SVG path data, in the square of 1000 x 1000.
+        band: the same of the area around it; "" without one.
+        kind: how its values are written: "share", "signed" or "number".
+        values: at each of the chart's ``at``; None where it has none.
+    """
 
     name: str
     hue: int
     path: str
     band: str
+    kind: str
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class LineChart:
-    """Curves over a common axis."""
+    """Curves over a common axis; ``at`` is every x that one of them has, ascending."""
 
     title: str
     x: Axis
@@ -77,8 +78,8 @@ class LineChart:
     x_title: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
+    at: tuple[float, ...]
     curves: tuple[Curve, ...]
-    stripes: tuple[Stripe, ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def line_chart(
     y: Axis | None = None,
     write_x: Callable[[float], str] = number,
 ) -> LineChart:
-    """Curves over a common axis, with the values at each x to point at.
+    """Curves over a common axis.
 
     Args:
         title: of the chart.
@@ -129,15 +130,15 @@ def line_chart(
         x_title,
         tuple(Tick(across.place(tick), write_x(tick)) for tick in across.ticks),
         tuple(Tick(round(100 - up.place(tick), 2), up.label(tick)) for tick in up.ticks),
-        tuple(Curve(line.name, line.hue, _path(line.points, across, up), _band(line, across, up)) for line in lines),
-        tuple(_stripes(lines, at, across, up, lambda x: f"{x_title} {write_x(x)}")),
+        tuple(at),
+        tuple(_curve(line, at, across, up) for line in lines),
     )
 
 
 def bar_chart(title: str, histogram: Histogram, *, x_title: str = "", share: bool = False) -> BarChart:
     """A histogram; a bar's height is its count relative to the highest."""
     edges, counts, width = tuple(map(held, histogram.edges)), histogram.counts, histogram.width
-    gap = width or min((b - a for a, b in pairwise(edges)), default=1.0)
+    gap = width or min((b - a for a, b in pairwise(edges)), default=0.1 if share else 1.0)
     # A bar of one exact value stands around it and needs room at the ends.
     pad = 0.0 if width else gap / 2
     low, high = (0.0, 1.0) if share or not edges else (edges[0], edges[-1] + width)
@@ -154,6 +155,13 @@ def bar_chart(title: str, histogram: Histogram, *, x_title: str = "", share: boo
         bars.append(Bar(round(left, 2), round(drawn, 2), round(100 * count / max(counts), 2), text))
     marked = edges if not width and len(edges) <= 5 and slot > 12 else axis.ticks
     return BarChart(title, x_title, tuple(Tick(axis.place(tick), axis.label(tick)) for tick in marked), tuple(bars))
+
+
+def _curve(line: Line, at: Sequence[float], across: Axis, up: Axis) -> Curve:
+    kind = "signed" if line.signed else "share" if up.share else "number"
+    values = dict(line.points)
+    path, band = _path(line.points, across, up), _band(line, across, up)
+    return Curve(line.name, line.hue, path, band, kind, tuple(values.get(x) for x in at))
 
 
 def _path(points: Iterable[Point], across: Axis, up: Axis) -> str:
@@ -175,19 +183,3 @@ def _band(line: Line, across: Axis, up: Axis) -> str:
 
 def _square(x: float, y: float, across: Axis, up: Axis) -> str:
     return f"{10 * across.place(x):.1f} {1000 - 10 * up.place(y):.1f}"
-
-
-def _stripes(
-    lines: Sequence[Line], at: Sequence[float], across: Axis, up: Axis, head: Callable[[float], str]
-) -> Iterable[Stripe]:
-    """A stripe around every x, out to half way to its neighbours."""
-    values = [dict(line.points) for line in lines]
-    places = [across.place(x) for x in at]
-    bounds = [0.0, *((a + b) / 2 for a, b in pairwise(places)), 100.0]
-    for x, (left, right) in zip(at, pairwise(bounds), strict=False):
-        known = (
-            f"{line.name}\t{(line.write or up.write)(found[x])}"
-            for line, found in zip(lines, values, strict=True)
-            if x in found
-        )
-        yield Stripe(round(left, 2), round(right - left, 2), "\n".join((head(x), *known)))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concord.report.analysis import Analysis
 from concord.report.page.axis import SHARE, Axis, fitted
 from concord.report.page.charts import Line, LineChart, Point, line_chart
-from concord.report.page.text import fixed, signed
+from concord.report.page.text import fixed
 from concord.report.records import Selection, StepPoint
 
 Measure = Callable[[StepPoint], float]
@@ -31,7 +31,7 @@ _CONFLICT: tuple[tuple[str, Measure], ...] = (
 def over_tau(analysis: Analysis) -> LineChart:
     """What GD2PO leaves, at every threshold."""
     lines = [
-        Line(name, hue, _swept(analysis, measure), write=signed if name == "r with GDPO" else None)
+        Line(name, hue, _swept(analysis, measure), signed=name == "r with GDPO")
         for name, (hue, measure) in _SWEPT.items()
     ]
     # The correlation may be negative, where nothing else is.

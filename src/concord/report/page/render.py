@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 LIMIT = 5_000_000
 """Bytes of a page."""
 
-_TEXT_LIMITS = (20_000, 5_000, 2_000, 1_000, 500, 200)
-"""Characters of one text, tried in turn until the page is small enough."""
+_TRIES = ((2_000, True), (500, True), (500, False), (100, False))
+"""Characters of one text, and whether the steps are tabled: tried in turn until the page is small enough."""
 
 SECTIONS = (
     "Verdict",
@@ -76,10 +76,10 @@ def write_page(analyses: Mapping[str, Analysis], path: str | Path, *, command: s
 
 
 def _fitting(environment: Environment, analyses: Mapping[str, Analysis], command: str) -> bytes:
-    """The page with the longest texts that keep it within the limit."""
+    """The page with as much in it as keeps it within the limit."""
     template = environment.get_template("page.html")
     style, script = _asset("page.css"), _asset("page.js")
-    for limit in _TEXT_LIMITS:
+    for limit, tabled in _TRIES:
         page = template.render(
             analyses=analyses,
             names=tuple(analyses),
@@ -87,6 +87,7 @@ def _fitting(environment: Environment, analyses: Mapping[str, Analysis], command
             command=command,
             clipped=lambda text, cut=0, limit=limit: (text[:limit], cut + max(len(text) - limit, 0)),
             text_limit=limit,
+            tabled=tabled,
             style=style,
             script=script,
             policy=_policy(style, script),
@@ -120,7 +121,7 @@ def _environment() -> Environment:
         finalize=shown,
     )
     environment.globals.update(
-        {name: getattr(text, name) for name in ("counts", "fixed", "number", "percent", "prose", "signed")}
+        {name: getattr(text, name) for name in ("counts", "fixed", "number", "percent", "prose", "raw", "signed")}
         | {"charts": charts, "compare": compare, "curves": curves, "tables": tables}
         | {"dashed": _dashed, "hue": _hue, "nearest": _nearest, "tint": _tint, "tone": _tone}
     )

@@ -98,6 +98,16 @@ def signed(value: float | None) -> str:
     return "0.00" if text in ("+0.00", "-0.00") else _sign(text)
 
 
+def raw(value: float | None) -> str:
+    """A number for a machine; "" where there is none.
+
+    Example:
+        >>> raw(0.1 + 0.2), raw(3), raw(math.nan)
+        ('0.3', '3', '')
+    """
+    return "" if value is None or not math.isfinite(value) else f"{value:.9g}"
+
+
 def fixed(value: float | None, digits: int) -> str:
     """So many decimals.
 

@@ -75,11 +75,11 @@ def _few(analysis: Analysis) -> Iterator[Hit]:
 def _skipped(analysis: Analysis) -> Iterator[Hit]:
     skipped = sum(analysis.quality.skipped.values())
     if skipped:
-        listed = ", ".join(f"{reason} {count}" for reason, count in analysis.quality.skipped.items())
+        listed = ", ".join(f"{count} x {reason}" for reason, count in analysis.quality.skipped.items())
         share = skipped / (skipped + analysis.rollouts)
         yield Hit(
             "warning" if share > 0.01 else "info",
-            f"{skipped} lines were skipped: {listed}",
+            f"{skipped} lines, rows or files were skipped: {listed}",
             numbers={"skipped": skipped, "share": share},
         )
 
@@ -90,5 +90,5 @@ RULES = (
     Rule("unscored_rollouts", "any (warning: above 1 %)", _unscored),
     Rule("odd_groups", "any of another size than the commonest (serious: every group holds one rollout)", _groups),
     Rule("few_groups", "fewer than 8 groups with a signal", _few),
-    Rule("skipped_lines", "any (warning: above 1 % of what was read)", _skipped),
+    Rule("skipped_input", "any (warning: above 1 % of what was read)", _skipped),
 )

@@ -24,23 +24,54 @@ setTheme(remembered());
 toggle.hidden = false;
 toggle.addEventListener("click", () => { setTheme(isDark() ? "light" : "dark"); remembered(root.dataset.theme); });
 
-// ---- values to point at: a shape's <title> becomes the tip
+// ---- numbers, written as the page writes them
+const written = (kind, number) => {
+  if (number === null || Number.isNaN(number)) return "\u2013";
+  if (kind === "number") return Number(number.toPrecision(3)).toLocaleString("en").replace("-", "\u2212");
+  const text = kind === "share" ? (100 * number).toFixed(1) : number.toFixed(2);
+  const sign = kind === "signed" && Number(text) > 0 ? "+" : "";
+  return (sign + (Number(text) === 0 ? text.replace("-", "") : text)).replace("-", "\u2212") + (kind === "share" ? "\u202f%" : "");
+};
+
+// ---- values to point at: a bar's <title>, or what the curves are at the nearest x
 const tip = document.getElementById("tip");
 for (const title of every("svg title")) {
   title.parentNode.dataset.tip = title.textContent;
   title.remove();
 }
+const svg = (name, attributes) => {
+  const shape = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, text] of Object.entries(attributes)) shape.setAttribute(key, text);
+  return shape;
+};
+const guide = svg("line", { class: "guide", y2: "100%" });
+const atPointer = (plot, event) => {
+  const { low, high, x, xTitle } = plot.dataset;
+  const xs = x.trim().split(" ").map(Number);
+  const box = plot.getBoundingClientRect();
+  const pointed = Number(low) + ((event.clientX - box.left) / box.width) * (high - low);
+  const index = xs.reduce((best, one, i) => (Math.abs(one - pointed) < Math.abs(xs[best] - pointed) ? i : best), 0);
+  const place = `${(100 * (xs[index] - low)) / (high - low)}%`;
+  guide.setAttribute("x1", place);
+  guide.setAttribute("x2", place);
+  plot.append(guide);
+  const lines = every(".curve", plot).map((curve) => {
+    const y = curve.dataset.y.split(",")[index];
+    return [curve.dataset.name, written(curve.dataset.kind, y === "" ? null : Number(y))];
+  });
+  return [`${xTitle} ${xs[index]}`, lines];
+};
 const showTip = (event) => {
-  const shape = event.target.closest?.("[data-tip]");
-  tip.hidden = !shape;
-  if (!shape) return;
-  const [head, ...rest] = shape.dataset.tip.split("\n");
-  tip.replaceChildren(make("b", head));
-  for (const line of rest) {
+  const shape = event.target.closest?.("[data-tip]"), plot = event.target.closest?.("[data-x]");
+  tip.hidden = !shape && !plot?.dataset.x;
+  guide.remove();
+  if (tip.hidden) return;
+  const [head, lines] = shape ? [shape.dataset.tip.split("\n")[0], [shape.dataset.tip.split("\n").slice(1)]] : atPointer(plot, event);
+  tip.replaceChildren(make("b", head), ...lines.map((line) => {
     const row = make("span", "");
-    row.append(...line.split("\t").map((part) => make("i", part)));
-    tip.append(row);
-  }
+    row.append(...line.map((part) => make("i", part)));
+    return row;
+  }));
   const box = tip.getBoundingClientRect();
   const right = event.clientX + 14 + box.width > innerWidth - 8;
   tip.style.left = `${Math.max(8, right ? event.clientX - 14 - box.width : event.clientX + 14)}px`;
@@ -131,16 +162,11 @@ const rollouts = (article) => every(".rollout:not([hidden])", article).map((card
     group: example.querySelector(".facts").textContent, rollout: Number(card.dataset.index),
     prompt: example.querySelector(".prompt").textContent, completion: card.querySelector(".completion").textContent,
     mixed: card.dataset.mixed === "1", consensus: Number(card.dataset.consensus),
-    kept: !card.classList.contains("dropped"), ...Object.fromEntries(scores),
+    state: card.dataset.state, ...Object.fromEntries(scores),
   };
 });
 
 // ---- the threshold: the sweep's table is the data
-const written = (kind, number) => {
-  if (number === null) return "–";
-  const text = kind === "share" ? (100 * number).toFixed(1) : number.toFixed(2);
-  return (kind === "share" ? `${text}\u202f%` : Number(text) > 0 ? `+${text}` : Number(text) === 0 ? "0.00" : text).replace("-", "\u2212");
-};
 const setThreshold = (article, index) => {
   const table = every("table", article).find((found) => found.id.endsWith("-sweep"));
   const heads = every("thead th", table);
@@ -167,19 +193,16 @@ const setThreshold = (article, index) => {
     for (const curve of every(".curve", plot)) {
       const number = value(row.cells[heads.findIndex((head) => head.textContent === curve.dataset.name)]);
       if (number === null) continue;
-      const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-      dot.setAttribute("class", curve.getAttribute("class").replace("curve", "dot"));
-      dot.setAttribute("r", 4.5);
-      dot.setAttribute("cx", across);
-      dot.setAttribute("cy", `${(100 * (top - number)) / (top - bottom)}%`);
-      cursor.after(dot);
+      cursor.after(svg("circle", {
+        class: curve.getAttribute("class").replace("curve", "dot"), r: 4.5,
+        cx: across, cy: `${(100 * (top - number)) / (top - bottom)}%`,
+      }));
     }
   }
   for (const card of every(".rollout", article)) {
-    const mixed = card.dataset.mixed === "1";
-    const dropped = mixed && (tau === 1 || Math.abs(card.dataset.consensus) < tau);
-    card.classList.toggle("dropped", dropped);
-    card.querySelector(".state").textContent = dropped ? "dropped" : "kept";
+    if (card.dataset.mixed === "0") continue; // kept at every tau, or not scored
+    card.dataset.state = tau === 1 || Math.abs(card.dataset.consensus) < tau ? "dropped" : "kept";
+    card.querySelector(".state").textContent = card.dataset.state;
   }
 };
 
@@ -206,8 +229,7 @@ const filter = (section) => {
     const inPrompt = holds(prompt, words);
     const fits = every(".rollout", example).filter((card) => {
       const completion = card.querySelector(".completion");
-      const dropped = card.classList.contains("dropped");
-      const right = { "": true, mixed: card.dataset.mixed === "1", dropped, kept: !dropped }[which];
+      const right = which === "" || (which === "mixed" ? card.dataset.mixed === "1" : card.dataset.state === which);
       card.hidden = !right || !(!words || inPrompt || holds(completion, words));
       if (!card.hidden && words) panes.push(completion);
       return !card.hidden;
@@ -240,15 +262,10 @@ for (const input of every(".threshold input")) {
 }
 
 // ---- where the reader is
-const links = every(".bar nav a");
+const links = every(".top nav a");
 const place = () => {
   const passed = links.filter((link) => document.querySelector(link.hash)?.getBoundingClientRect().top < 120);
   for (const link of links) link.toggleAttribute("aria-current", link === passed.at(-1));
 };
 document.addEventListener("scroll", place, { passive: true });
 place();
-
-// ---- a printed page cannot be opened
-let closed = [];
-addEventListener("beforeprint", () => { closed = every("details.example:not([open])"); closed.forEach((one) => { one.open = true; }); });
-addEventListener("afterprint", () => closed.forEach((one) => { one.open = false; }));
