@@ -57,16 +57,11 @@ def write(
         DumpError: texts and batch differ in length.
         MissingExtra: pyarrow is not installed.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtra.of("report", "pyarrow") from error
-
+    pa, pq = _pyarrow()
     count = len(batch.groups)
     if not len(prompts) == len(completions) == count:
         raise DumpError(f"{count} rollouts, but {len(prompts)} prompts and {len(completions)} completions")
-    columns: dict[str, Any] = {
+    columns = {
         "run": pa.array([run] * count, pa.string()),
         "step": pa.array([step] * count, pa.int64()),
         "group": batch.groups.index.cpu().numpy(),
@@ -74,23 +69,36 @@ def write(
         "prompt": pa.array(prompts, pa.string()),
         "completion": pa.array(completions, pa.string()),
         **_reward_columns(batch, weights or {}, pa),
-        "advantage_before": unselected.double().cpu().numpy(),
-        "advantage": outcome.advantages.double().cpu().numpy(),
-        "keep": outcome.keep.cpu().numpy(),
-        "query_weight": _query_weight(batch, outcome).double().cpu().numpy(),
+        **_outcome_columns(batch, outcome, unselected),
         "length": _optional(batch, "lengths", pa.int64(), pa),
         "truncated": _optional(batch, "truncated", pa.bool_(), pa),
         "config_hash": pa.array([config_hash] * count, pa.string()),
     }
-    table = pa.table(columns).replace_schema_metadata(
-        {METADATA_KEY: json.dumps({"schema": SCHEMA_VERSION, "rewards": list(batch.names)})}
-    )
+    about = {METADATA_KEY: json.dumps({"schema": SCHEMA_VERSION, "rewards": list(batch.names)})}
     path = Path(folder) / f"rollouts_{step:08d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd")
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), partial, compression="zstd")
     os.replace(partial, path)
     return path
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtra.of("report", "pyarrow") from error
+    return pa, pq
+
+
+def _outcome_columns(batch: Rollouts, outcome: Outcome, unselected: Tensor) -> dict[str, Any]:
+    return {
+        "advantage_before": unselected.double().cpu().numpy(),
+        "advantage": outcome.advantages.double().cpu().numpy(),
+        "keep": outcome.keep.cpu().numpy(),
+        "query_weight": _query_weight(batch, outcome).double().cpu().numpy(),
+    }
 
 
 def _reward_columns(batch: Rollouts, weights: Mapping[str, float], pa: Any) -> dict[str, Any]:

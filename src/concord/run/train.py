@@ -95,12 +95,9 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
 
 def build(config: RunConfig, console: Console) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded."""
-    try:
-        from transformers import AutoTokenizer, PrinterCallback
+    from transformers import AutoTokenizer, PrinterCallback
 
-        from concord.engines.trl import ConcordConfig, ConcordTrainer
-    except ImportError as error:
-        raise MissingExtra.of("train", "trl") from error
+    from concord.engines.trl import ConcordConfig, ConcordTrainer
     from concord.run.live import LiveTable
 
     rewards = config.named_rewards()

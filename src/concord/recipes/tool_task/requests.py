@@ -7,11 +7,10 @@ import random
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from concord.recipes.tool_task.vocabulary import TOOLS, VALUES, Tool, Value
 
-Split = Literal["train", "test"]
 
 _HELD_OUT = 5  # one request in five belongs to the test split
 _TWO_CALLS = 0.15  # share of the requests that ask for two things
@@ -60,7 +59,7 @@ def response(thinking: str, calls: Sequence[Call]) -> str:
     return f"<think>{thinking}</think>\n<tool_call>\n{lines}\n</tool_call>"
 
 
-def sample_request(rng: random.Random, split: Split) -> Request:
+def sample_request(rng: random.Random, split: str) -> Request:
     """Draw one request of ``split``.
 
     A request belongs to a split by the tool and the values it names, whatever its wording and its listing,
@@ -80,7 +79,7 @@ def sample_request(rng: random.Random, split: Split) -> Request:
     return Request(tuple(rng.sample(listings, len(listings))), words, calls)
 
 
-def rows(split: Split, size: int, seed: int = 0) -> list[dict[str, Any]]:
+def rows(split: str, size: int, seed: int = 0) -> list[dict[str, Any]]:
     """``size`` rows of the task, as TRL takes them: ``prompt`` (messages) and ``answer`` (a full right answer).
 
     The same ``split``, ``size`` and ``seed`` give the same rows, and a longer list starts with the shorter one.
@@ -112,7 +111,7 @@ def _list_tool(tool: Tool, rng: random.Random) -> Listing:
     return Listing(tool, names[:-1] if rng.random() < _OPTIONAL_LEFT_OUT else names)
 
 
-def _sample_arguments(tool: Tool, rng: random.Random, split: Split) -> dict[str, Value]:
+def _sample_arguments(tool: Tool, rng: random.Random, split: str) -> dict[str, Value]:
     """Values for every parameter, all different, redrawn until they belong to ``split``."""
     while True:
         values = {name: rng.choice(VALUES[kind]) for name, kind in tool.parameters.items()}
