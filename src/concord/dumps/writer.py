@@ -76,11 +76,15 @@ def write(
     }
     about = {METADATA_KEY: json.dumps({"schema": SCHEMA_VERSION, "rewards": list(batch.names)})}
     path = Path(folder) / f"rollouts_{step:08d}.parquet"
+    _put(pq, pa.table(columns).replace_schema_metadata(about), path)
+    return path
+
+
+def _put(pq: Any, table: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    pq.write_table(pa.table(columns).replace_schema_metadata(about), partial, compression="zstd")
+    pq.write_table(table, partial, compression="zstd")
     os.replace(partial, path)
-    return path
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,24 @@ if TYPE_CHECKING:
 LIMIT = 5_000_000
 """Bytes of a page."""
 
-_TRIES = ((2_000, True), (500, True), (500, False), (100, False))
-"""Characters of one text, and whether the steps are tabled: tried in turn until the page is small enough."""
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of an analysis is shown.
+
+    Attributes:
+        characters: of one text.
+        tables: whether the numbers behind histograms and curves over steps are tabled.
+        groups: examples of conflicted groups.
+    """
+
+    characters: int
+    tables: bool
+    groups: int
+
+
+DETAILS = (Detail(2_000, True, 32), Detail(500, True, 32), Detail(500, False, 8), Detail(100, False, 2))
+"""Tried in turn until the page is small enough."""
 
 SECTIONS = (
     "Verdict",
@@ -79,19 +96,22 @@ def _fitting(environment: Environment, analyses: Mapping[str, Analysis], command
     """The page with as much in it as keeps it within the limit."""
     template = environment.get_template("page.html")
     style, script = _asset("page.css"), _asset("page.js")
-    for limit, tabled in _TRIES:
+    for detail in DETAILS:
+
+        def clipped(text: str, cut: int = 0, limit: int = detail.characters) -> tuple[str, int]:
+            return text[:limit], cut + max(len(text) - limit, 0)
+
         page = template.render(
             analyses=analyses,
             names=tuple(analyses),
             sections=SECTIONS,
             command=command,
-            clipped=lambda text, cut=0, limit=limit: (text[:limit], cut + max(len(text) - limit, 0)),
-            text_limit=limit,
-            tabled=tabled,
+            detail=detail,
+            clipped=clipped,
             style=style,
             script=script,
             policy=_policy(style, script),
-        ).encode("utf-8", "backslashreplace")
+        ).encode()
         if len(page) < LIMIT:
             return page
     raise ConfigError(
