@@ -85,7 +85,7 @@ def test_runs_of_equal_prompts_are_cut_at_the_size() -> None:
 
 def test_the_last_output_of_a_session_counts_and_the_first_prompt_stands() -> None:
     rollouts = [rollout(n, "a", prompt=f"turn {n % 2}", session=n // 2) for n in range(4)]
-    grouper, [group] = collect(rollouts, Layout(False))
+    _, [group] = collect(rollouts, Layout(False))
     assert scores([group]) == [[1, 3]]
     assert group.prompt == "turn 0"
 
@@ -98,11 +98,11 @@ def test_long_ids_are_hashed() -> None:
 
 def test_one_status_word_for_each_score() -> None:
     rollouts = [
-        rollout(1.0, statuses={"r": "scored"}), rollout(float("inf")), rollout(float("nan"), statuses={"r": "timed out"}),
-        rollout(float("nan")), rollout(float("nan"), statuses={"r": "scored"}),
+        rollout(1.0, statuses={"r": "scored"}), rollout(float("inf")), rollout(float("nan")),
+        rollout(float("nan"), statuses={"r": "timed out"}), rollout(float("nan"), statuses={"r": "scored"}),
     ]  # fmt: skip
     _, [group] = collect(rollouts, Layout(False))
-    assert group.statuses == [["scored", "invalid", "timed out", "not scored", "not scored"]]
+    assert group.statuses == [["scored", "invalid", "not scored", "timed out", "not scored"]]
     assert np.isnan(group.scores[1:]).all()
 
 

@@ -9,20 +9,20 @@ from typing import Any
 from tests.dumps.truth import Row, by_step, check, read, rows, shuffled, write_lines
 
 
+def skyrl(row: Row) -> dict[str, Any]:
+    return {
+        "input_prompt": row.prompt, "output_response": row.completion,
+        "score": [0.0, row.total] if row.index else row.total,  # one a token, or one
+        "stop_reason": "length" if row.truncated else "stop", "env_class": "gsm8k",
+        "env_extras": {"data_source": "gsm8k", "index": 3}, "data_source": "gsm8k",
+    }  # fmt: skip
+
+
 def test_skyrl_evaluation(tmp_path: Path) -> None:
     wanted = rows()
     for step, here in by_step(wanted).items():
         folder = tmp_path / f"global_step_{step}_evals"
-        records = [
-            {
-                "input_prompt": row.prompt, "output_response": row.completion,
-                "score": [0.0, row.total] if row.index else row.total,  # one a token, or one
-                "stop_reason": "length" if row.truncated else "stop", "env_class": "gsm8k",
-                "env_extras": {"data_source": "gsm8k", "index": 3}, "data_source": "gsm8k",
-            }
-            for row in here
-        ]  # fmt: skip
-        write_lines(folder / "gsm8k.jsonl", records)
+        write_lines(folder / "gsm8k.jsonl", map(skyrl, here))
         write_lines(folder / "aggregated_results.jsonl", [{"eval/all/avg_score": 0.5}])
     dump, groups = read(tmp_path)
     check(groups, wanted, ("score",), total=True, truncated=True)
@@ -31,17 +31,18 @@ def test_skyrl_evaluation(tmp_path: Path) -> None:
     assert any("trainer.dump_eval_results" in sentence for sentence in dump.missing)
 
 
+def open_instruct(row: Row) -> dict[str, Any]:
+    return {
+        "step": row.step, "sample_idx": 4 * row.group + row.index, "prompt_idx": row.group, "prompt_tokens": [1, 2],
+        "response_tokens": [3] * row.length, "reward": row.total, "advantage": row.advantage,
+        "finish_reason": "length" if row.truncated else "stop", "dataset": "gsm8k", "ground_truth": [7],
+        "request_info": None, "logprobs": None,
+    }  # fmt: skip
+
+
 def test_open_instruct_has_no_texts(tmp_path: Path) -> None:
     wanted = rows()
-    records = [
-        {
-            "step": row.step, "sample_idx": 4 * row.group + row.index, "prompt_idx": row.group, "prompt_tokens": [1, 2],
-            "response_tokens": [3] * row.length, "reward": row.total, "advantage": row.advantage,
-            "finish_reason": "length" if row.truncated else "stop", "dataset": "gsm8k", "ground_truth": [7],
-            "request_info": None, "logprobs": None,
-        }
-        for row in shuffled(wanted)  # two threads append
-    ]  # fmt: skip
+    records = [open_instruct(row) for row in shuffled(wanted)]  # two threads append
     write_lines(tmp_path / "tulu_rollouts_000000.jsonl", records[:20])
     write_lines(tmp_path / "tulu_rollouts_000001.jsonl", records[20:])
     write_lines(tmp_path / "tulu_metadata.jsonl", [{"run_name": "tulu", "git_commit": "x"}])
@@ -52,33 +53,37 @@ def test_open_instruct_has_no_texts(tmp_path: Path) -> None:
     assert dump.skipped == {"file in another format than open-instruct": 1}
 
 
+def areal(row: Row) -> dict[str, Any]:
+    return {
+        "task_id": row.group, "sample_idx": row.index, "seqlen": row.length + 9, "prompt_len": 9,
+        "head_version": row.step - 1, "tail_version": row.step, "reward": row.total, "prompt": row.prompt,
+        "completion": row.completion,
+    }  # fmt: skip
+
+
 def test_areal_has_a_file_a_prompt(tmp_path: Path) -> None:
     wanted = rows()
-    for row in wanted:
-        folder = tmp_path / "rollout" / str(row.step)
-        folder.mkdir(parents=True, exist_ok=True)
-        record = {
-            "task_id": row.group, "sample_idx": row.index, "seqlen": row.length + 9, "prompt_len": 9,
-            "head_version": row.step - 1, "tail_version": row.step, "reward": row.total, "prompt": row.prompt,
-            "completion": row.completion,
-        }  # fmt: skip
-        with (folder / f"{row.group}.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+    for first in wanted[::4]:
+        mates = [areal(row) for row in wanted if (row.step, row.group) == (first.step, first.group)]
+        write_lines(tmp_path / "rollout" / str(first.step) / f"{first.group}.jsonl", mates)
     dump, groups = read(tmp_path)
     check(groups, wanted, ("reward",), total=True, lengths=True)
     assert dump.format == "areal"
     assert [group.step for group in groups] == [1, 1, 1, 2, 2, 2, 10, 10, 10]
 
 
+def roll(here: list[Row]) -> dict[str, Any]:
+    return {
+        "global_step": [row.step for row in here], "id": [str(row.group) for row in here],
+        "domain": ["math"] * len(here), "prompt": [row.prompt for row in here], "difficulty": [0.5] * len(here),
+        "responses": [row.completion for row in here], "scores": [row.total for row in here],
+    }  # fmt: skip
+
+
 def test_roll_writes_a_step_as_one_object(tmp_path: Path) -> None:
     wanted = rows()
     for step, here in by_step(shuffled(wanted)).items():
-        table = {
-            "global_step": [step] * len(here), "id": [str(row.group) for row in here], "domain": ["math"] * len(here),
-            "prompt": [row.prompt for row in here], "difficulty": [0.5] * len(here),
-            "responses": [row.completion for row in here], "scores": [row.total for row in here],
-        }  # fmt: skip
-        write_lines(tmp_path / f"rollout_dump_data.step_{step}.jsonl", [table])
+        write_lines(tmp_path / f"rollout_dump_data.step_{step}.jsonl", [roll(here)])
     dump, groups = read(tmp_path)
     check(groups, wanted, ("scores",), total=True)
     assert dump.format == "roll"
@@ -96,14 +101,17 @@ def roll_episode(row: Row, proxy: bool) -> dict[str, Any]:
     return {"trajectory_data": json.dumps(data), "messages": json.dumps(talk), "global_step": row.step}
 
 
+def roll_table(here: list[Row], proxy: bool) -> dict[str, Any]:
+    episodes = [roll_episode(row, proxy) for row in here]
+    return {name: [one[name] for one in episodes] for name in episodes[0]}
+
+
 def test_roll_agentic(tmp_path: Path) -> None:
     wanted = rows()
     for proxy in (False, True):
         folder = tmp_path / str(proxy)
         for step, here in by_step(wanted).items():
-            episodes = [roll_episode(row, proxy) for row in here]
-            table = {name: [one[name] for one in episodes] for name in episodes[0]}
-            write_lines(folder / f"rollout_dump_data.step_{step}.jsonl", [table])
+            write_lines(folder / f"rollout_dump_data.step_{step}.jsonl", [roll_table(here, proxy)])
         dump, groups = read(folder)
         check(groups, wanted, ("episode_reward",), total=True, truncated=not proxy)
         assert not dump.skipped
@@ -123,24 +131,24 @@ def test_roll_logging_board(tmp_path: Path) -> None:
     check(groups, wanted, ("reward",), total=True, lengths=True)
 
 
+def tinker(row: Row) -> dict[str, Any]:
+    return {
+        "schema_version": 1, "split": "train", "iteration": row.step, "group_idx": row.group, "traj_idx": row.index,
+        "tags": ["math"], "sampling_client_step": row.step, "total_reward": row.total, "final_reward": 0.0,
+        "trajectory_metrics": {"short": row.scores["short"]}, "final_ob_len": 0,
+        "steps": [
+            {"step_idx": 0, "ac_len": row.length, "reward": 1.0, "metrics": {"right": row.scores["right"]}},
+            {"step_idx": 1, "ac_len": 0, "reward": 0.0, "metrics": {}},
+        ],
+    }  # fmt: skip
+
+
 def test_tinker_summaries_have_metrics_and_no_texts(tmp_path: Path) -> None:
     wanted = rows()
     for step, here in by_step(wanted).items():
-        records = [
-            {
-                "schema_version": 1, "split": "train", "iteration": step, "group_idx": row.group, "traj_idx": row.index,
-                "tags": ["math"], "sampling_client_step": step, "total_reward": row.total, "final_reward": 0.0,
-                "trajectory_metrics": {"short": row.scores["short"]}, "final_ob_len": 0,
-                "steps": [
-                    {"step_idx": 0, "ac_len": row.length, "reward": 1.0, "metrics": {"right": row.scores["right"]}},
-                    {"step_idx": 1, "ac_len": 0, "reward": 0.0, "metrics": {}},
-                ],
-            }
-            for row in here
-        ]  # fmt: skip
         folder = tmp_path / f"iteration_{step:06d}"
-        write_lines(folder / "train_rollout_summaries.jsonl", records)
-        write_lines(folder / "eval_gsm8k_rollout_summaries.jsonl", records)
+        write_lines(folder / "train_rollout_summaries.jsonl", map(tinker, here))
+        write_lines(folder / "eval_gsm8k_rollout_summaries.jsonl", map(tinker, here))
     write_lines(tmp_path / "metrics.jsonl", [{"step": 0, "env/all/reward/total": 0.1}])
     dump, groups = read(tmp_path)
     check(groups, wanted, texts=False, lengths=True)

@@ -18,8 +18,8 @@ from concord.dumps.values import fact, is_number, number, split_conversation, te
         ("np.float64(0.5)", 0.5), ("np.True_", math.inf), ("tensor(0.25, device='cuda:0')", 0.25),
         ("float32(2)", 2.0), ([3], 3.0), (["0.5"], 0.5), (np.float64(0.5), 0.5),
         (math.inf, math.inf), (-math.inf, -math.inf), ("inf", math.inf), (10**400, math.inf), ("", math.nan),
-        (None, math.nan), (math.nan, math.nan), ("NaN", math.nan), ("None", math.nan), ([], math.inf), ([1, 2], math.inf),
-        ([[1]], math.inf), ({}, math.inf), ("42 apples", math.inf), ("np.float64(nan)", math.nan),
+        (None, math.nan), (math.nan, math.nan), ("NaN", math.nan), ("None", math.nan), ([], math.inf),
+        ([1, 2], math.inf), ([[1]], math.inf), ({}, math.inf), ("42 apples", math.inf), ("np.float64(nan)", math.nan),
         ("tensor([0.5])", math.inf), ("__import__('os')", math.inf), ("np.float64(" * 50, math.inf),
     ],
 )  # fmt: skip

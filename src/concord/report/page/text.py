@@ -30,14 +30,19 @@ class _Hidden(dict[int, str]):
 _HIDDEN = _Hidden({ord(char): char for char in "\n\t\u200c\u200d"})
 
 
+LONGEST = 2_000
+"""Characters of any text on the page; a name may be hostile too."""
+
+
 def visible(text: str) -> str:
-    r"""The text with control, direction and surrogate characters written as their code.
+    r"""The text, cut at :data:`LONGEST`, with control, direction and surrogate characters written as their code.
 
     Example:
         >>> print(visible("a\x00b \u202egnp.exe"))
         a\x00b \u202egnp.exe
     """
-    return text.replace("\r\n", "\n").translate(_HIDDEN)
+    shown = text[:LONGEST].replace("\r\n", "\n").translate(_HIDDEN)
+    return f"{shown}\u2026" if len(text) > LONGEST else shown
 
 
 def prose(text: str) -> Markup:

@@ -121,16 +121,16 @@ const saveButtons = (name, records) => {
 };
 const sortBy = (table, column) => {
   const head = table.tHead.rows[0].cells[column];
-  const falling = head.getAttribute("aria-sort") === "descending" || !head.matches(".number, .share, .signed, .count")
-    && head.getAttribute("aria-sort") !== "ascending";
+  const now = head.getAttribute("aria-sort"), words = head.matches(".name, .text, .long");
+  const rising = now ? now === "descending" : words; // at first the largest number, the first word
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-  head.setAttribute("aria-sort", falling ? "ascending" : "descending");
+  head.setAttribute("aria-sort", rising ? "ascending" : "descending");
   const missing = (item) => item === null;
   const rows = Array.from(table.tBodies[0].rows, (row) => [value(row.cells[column]), row]);
   rows.sort(([a], [b]) => {
     if (missing(a) || missing(b)) return missing(a) - missing(b);
     const order = typeof a === "number" ? a - b : a.localeCompare(b);
-    return falling ? order : -order;
+    return rising ? order : -order;
   });
   table.tBodies[0].append(...rows.map(([, row]) => row));
 };
