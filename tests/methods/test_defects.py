@@ -78,3 +78,14 @@ def test_dynamic_sampling_does_not_mistake_a_conflict_for_silence() -> None:
     )
     outcome = create("dapo").signal(rollouts(rewards, 4))
     assert outcome.empty_groups.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+def test_an_abstaining_reward_adds_nothing_after_others_were_dropped(tau: float) -> None:
+    """The mean over the kept rollouts alone is not 0; the baseline is that of all that were scored."""
+    rewards = torch.rand(64, 3, generator=torch.Generator().manual_seed(2))
+    rewards[::5, 1] = torch.nan
+    outcome = create("gd2po", tau=tau).signal(rollouts(rewards), trace=True)
+    trace = dict(outcome.trace)
+    z, total = trace["group_normalize"].values, trace["sum"].values[:, 0]
+    torch.testing.assert_close(total, z.nansum(1), rtol=0, atol=1e-6)

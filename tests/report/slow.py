@@ -209,7 +209,7 @@ class Slow:
             for n in range(len(g["x"])):
                 final[p, n] = 0.0
                 if kept[p][n]:
-                    raw[g["step"]].append((p, n, weight * math.fsum(self.filled(g, kept[p], n))))
+                    raw[g["step"]].append((p, n, weight * math.fsum(self.filled(g, n))))
         for entries in raw.values():
             values = [value for *_, value in entries]
             centre, deviation = mean(values), std(values) if len(values) > 1 else 0.0
@@ -218,12 +218,12 @@ class Slow:
                 final[p, n] = (value - centre) / (deviation + EPS) if p in loud else 0.0
         return [value for (p, n), value in final.items() if self.scored(self.groups[p], n)]
 
-    def filled(self, g: dict[str, Any], keep: Sequence[bool], n: int) -> list[float]:
-        """The contributions to rollout n; a missing one counts as the mean over the group's kept ones."""
+    def filled(self, g: dict[str, Any], n: int) -> list[float]:
+        """The contributions to rollout n; a missing one counts as the mean over the group's scored ones."""
         found = []
         for k in range(self.K):
             if math.isnan(g["r"][n][k]):
-                known = [x[k] for x, row, kept in zip(g["x"], g["r"], keep, strict=True) if kept and row[k] == row[k]]
+                known = [x[k] for x, row in zip(g["x"], g["r"], strict=True) if row[k] == row[k]]
                 found.append(mean(known) if known else 0.0)
             else:
                 found.append(g["x"][n][k])

@@ -58,15 +58,17 @@ class Sum(Stage):
         S[n] = sum_k x[n, k]      x[n, k] := mean_g(x[:, k]) where not scored
 
     So an abstaining reward favours nobody. On normalised channels, whose mean is 0, it adds
-    nothing; a reward that scored nobody in the group adds 0. (TRL adds 0 to a raw sum, which
-    punishes a missing score where the others got more.) A rollout with no score at all stays NaN.
+    nothing; a reward that scored nobody in the group adds 0. The mean is over all that were scored,
+    also those dropped since: it is the baseline they were all measured from. (TRL adds 0 to a raw
+    sum, which punishes a missing score where the others got more.) A rollout with no score at all
+    stays NaN.
 
     Shapes: [N, C] -> [N, 1], channel "sum".  State: none.  Columns: none.
     """
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         missing = signal.values.isnan()
-        mean = group_mean(signal.values, batch.groups, signal.live)
+        mean = group_mean(signal.values, batch.groups, ~missing)
         total = torch.where(missing, batch.groups.spread(mean), signal.values).sum(1, keepdim=True)
         total = torch.where(missing.all(1, keepdim=True), torch.nan, total)
         return signal.to(total, channels=("sum",))
