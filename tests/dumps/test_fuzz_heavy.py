@@ -21,7 +21,7 @@ from tests.dumps import test_nemo, test_others, test_slime, test_swift, test_ver
 from tests.dumps.truth import Row, rows
 
 ROWS = rows((1, 2), groups=2, size=2)
-EXAMPLES, LINES = 600, 25
+EXAMPLES, LINES = 200, 25
 """1,000 mutated lines of each format."""
 
 SEEDS: dict[str, list[dict[str, Any]]] = {
@@ -129,7 +129,7 @@ def test_mutated_lines(tmp_path: Path, name: str, data: st.DataObject) -> None:
     survive(path)
 
 
-@settings(max_examples=6000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.binary(max_size=200),
     head=st.sampled_from([b"", b"{", b'{"input": ', b"PAR1", b"PK\x03\x04", b"a,b\n", b"\xef\xbb\xbf"]),
@@ -139,7 +139,7 @@ def test_any_bytes(tmp_path: Path, data: bytes, head: bytes) -> None:
     survive(tmp_path)
 
 
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_mutated_tables(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "table"

@@ -99,6 +99,23 @@ def test_group_by_takes_the_place_of_the_prompt(tmp_path: Path) -> None:
         open_dump(path, group_by=["nobody"])
 
 
+def test_missing_steps_and_groups_are_none(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"prompt": list("aabb"), "group": [1, None, None, None], "step": [3, 3, None, None], "r": 1.0})
+    frame.to_parquet(tmp_path / "t")
+    _, groups = read(tmp_path / "t")
+    assert [(group.step, group.prompt, len(group.completions)) for group in groups] == [
+        (3, "a", 1),
+        (3, "a", 1),
+        (0, "b", 2),
+    ]
+    path = write_lines(
+        tmp_path / "x", [{"prompt": "p", "step": step, "r": 1} for step in (1, "2", 3.0, "x", 1e300, None)]
+    )
+    dump, groups = read(path)
+    assert [group.step for group in groups] == [1, 2, 3, 0]
+    assert dump.skipped == {"a step that is no whole number": 2}
+
+
 def test_numbers_written_as_text_are_rewards_when_named(tmp_path: Path) -> None:
     records = [{"prompt": "p", "right": str(n), "other": 1.0} for n in range(4)]
     path = write_lines(tmp_path / "x", records)

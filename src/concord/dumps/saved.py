@@ -13,6 +13,7 @@ import torch
 
 from concord.dumps.formats.base import FILE_STEP
 from concord.dumps.meter import Meter
+from concord.dumps.values import text
 
 
 def saved_samples(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[dict[str, Any] | None]:
@@ -29,7 +30,7 @@ def saved_samples(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[d
     except pickle.UnpicklingError:
         skipped["PyTorch file that needs code to be run (torch.load with weights_only=True refuses it)"] += 1
         return
-    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, OSError):
+    except Exception:  # a damaged file makes torch raise nearly anything, AssertionError and struct.error too
         skipped["PyTorch file that cannot be read"] += 1
         return
     samples = payload.get("samples") if isinstance(payload, dict) else None
@@ -38,7 +39,7 @@ def saved_samples(path: Path, skipped: Counter[str], meter: Meter) -> Iterator[d
         return
     for sample in samples:
         if isinstance(sample, dict):
-            yield {**sample, FILE_STEP: payload.get("rollout_id")}
+            yield {**{text(name): value for name, value in sample.items()}, FILE_STEP: payload.get("rollout_id")}
         else:
             skipped["sample that is no dict"] += 1
             yield None

@@ -145,6 +145,7 @@ class Source:
                 if isinstance(rollout, str):
                     skipped[rollout] += 1
                     continue
+                hash((rollout.group, rollout.run))  # a TypeError now rather than later
                 if self.group_by is not None:
                     if lacking := [name for name in self.group_by if name not in rollout.values]:
                         skipped[f"row without the column {lacking[0]!r} of group_by"] += 1

@@ -71,16 +71,17 @@ def fact(value: object) -> float:
 
 
 def whole(value: object) -> int | None:
-    """An integer (a step, an index) however it is written; None if it is none.
+    """An integer (a step, an index) of 64 bits, however it is written; None if it is none.
 
     Example:
         >>> whole("12"), whole(3.0), whole("3.5"), whole(None)
         (12, 3, None, None)
     """
-    if isinstance(value, int):
-        return int(value)
-    found = number(value)
-    return int(found) if math.isfinite(found) and found == int(found) else None
+    if not isinstance(value, int):
+        value = number(value)
+        if not math.isfinite(value) or value != int(value):
+            return None
+    return int(value) if abs(value) < 2**63 else None
 
 
 def text(value: object) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from concord.dumps.formats.base import Format, Record, Rollout, has
-from concord.dumps.values import fact, text, whole
+from concord.dumps.formats.base import Format, Record, Rollout, group_of, has, step_of
+from concord.dumps.values import fact, text
 
 
 def _rollouts(record: Record) -> Iterator[Rollout]:
@@ -17,8 +17,8 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
         values=record,
         prompt=text(record["prompt"]),
         completion=text(record["completion"]),
-        group=text(record["task_id"]),
-        step=whole(record["tail_version"]),
+        group=group_of(record["task_id"]),
+        step=step_of(record["tail_version"]),
         length=fact(record["seqlen"]) - fact(record["prompt_len"]),
     )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from concord.dumps.values import number, text, whole
 
 Record = Mapping[str, Any]
 """One line, one row of a table, or one sample of a saved list."""
@@ -99,6 +102,23 @@ def has(*names: str) -> Callable[[Record], bool]:
     """A test for records that have all of these fields."""
     needed = set(names)
     return lambda record: needed <= record.keys()
+
+
+def step_of(value: object) -> int | None:
+    """A step, however it is written; None if there is none (None, NaN, an empty text).
+
+    Raises:
+        Malformed: there is something else.
+    """
+    found = whole(value)
+    if found is None and not math.isnan(number(value)):
+        raise Malformed("a step that is no whole number")
+    return found
+
+
+def group_of(value: object) -> str | None:
+    """A group's id as text; None if there is none (None, or NaN, which a table of numbers has in its place)."""
+    return None if value is None or value != value else text(value)
 
 
 def digest(*parts: object) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from concord.dumps.formats.base import Format, Record, Rollout, has
+from concord.dumps.formats.base import Format, Record, Rollout, group_of, has, step_of
+from concord.dumps.values import text
 
 _REWARD, _WEIGHT, _STATUS = "reward/", "weight/", "status/"
 
@@ -13,11 +14,11 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
     names = [column[len(_REWARD) :] for column in record if column.startswith(_REWARD)]
     yield Rollout(
         values={name: record[_REWARD + name] for name in names},
-        prompt=record["prompt"],
-        completion=record["completion"],
-        group=record["group"],
-        step=record["step"],
-        run=record["run"],
+        prompt=text(record["prompt"]),
+        completion=text(record["completion"]),
+        group=group_of(record["group"]),
+        step=step_of(record["step"]),
+        run=text(record["run"]),
         advantage=record["advantage"],
         keep=record["keep"],
         length=record["length"],

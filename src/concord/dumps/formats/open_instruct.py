@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from concord.dumps.formats.base import Format, Record, Rollout, has
-from concord.dumps.values import whole
+from concord.dumps.formats.base import Format, Record, Rollout, group_of, has, step_of
 
 
 def _rollouts(record: Record) -> Iterator[Rollout]:
     reason = record.get("finish_reason")
     yield Rollout(
         values=record,
-        group=whole(record["prompt_idx"]),
-        step=whole(record["step"]),
+        group=group_of(record["prompt_idx"]),
+        step=step_of(record["step"]),
         advantage=record.get("advantage"),
         length=len(record["response_tokens"]),
         truncated=reason == "length" if reason is not None else None,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from concord.core.errors import DumpError, nearest
-from concord.dumps.formats.base import Format, Record, Rollout
-from concord.dumps.values import text, whole
+from concord.dumps.formats.base import Format, Record, Rollout, group_of, step_of
+from concord.dumps.values import text
 
 USUAL: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "input", "question", "query", "problem", "instruction"),
@@ -60,8 +60,8 @@ def plain(columns: Mapping[str, str], guessed: bool = True) -> Format:
             values=record,
             prompt=text(get("prompt")),
             completion=text(get("completion")),
-            group=text(record[columns["group"]]) if "group" in columns else None,
-            step=whole(record[columns["step"]]) if "step" in columns else None,
+            group=group_of(record[columns["group"]]) if "group" in columns else None,
+            step=step_of(get("step")),
             run=text(get("run")) or None,
             advantage=get("advantage"),
             keep=get("keep"),

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from concord.dumps.formats.base import Format, Malformed, Record, Rollout, digest, explode
-from concord.dumps.values import split_conversation, text, whole
+from concord.dumps.formats.base import Format, Malformed, Record, Rollout, digest, explode, step_of
+from concord.dumps.values import split_conversation, text
 
 _BOARD = {"prompt", "response", "reward", "token_rewards", "step"}
 _BRANCH = re.compile(r"_b\d+$")
@@ -49,7 +49,7 @@ def _response(row: Record) -> Rollout:
 
 
 def _row(row: Record, prompt: str, response: Any, step: Any, group: Any) -> Rollout:
-    return Rollout(values=row, prompt=prompt, completion=text(response), group=group, step=whole(step))
+    return Rollout(values=row, prompt=prompt, completion=text(response), group=group, step=step_of(step))
 
 
 def _episode(row: Record) -> Rollout:
@@ -70,7 +70,7 @@ def _episode(row: Record) -> Rollout:
         completion=completion,
         group=group,
         session=name,
-        step=whole(row["global_step"]),
+        step=step_of(row["global_step"]),
         truncated=(data.get("length_info") or {}).get("truncated"),
     )
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from concord.dumps.formats.base import FILE_STEP, Format, Record, Rollout, has
+from concord.dumps.formats.base import FILE_STEP, Format, Record, Rollout, group_of, has, step_of
 from concord.dumps.rows import FAILED
-from concord.dumps.values import split_conversation, text, whole
+from concord.dumps.values import split_conversation, text
 
 _FAILED = ("aborted", "failed")
 
@@ -21,7 +21,7 @@ def _sample(record: Record) -> Iterator[Rollout]:
     rollout = _common(record)
     rollout.prompt, rollout.completion = text(record["prompt"]), text(record["response"])
     rollout.length = record.get("response_length")
-    rollout.step = whole(record.get(FILE_STEP))
+    rollout.step = step_of(record.get(FILE_STEP))
     rollout.session = record.get("rollout_id")  # shared by the samples into which one rollout was split
     if record.get("remove_sample") is not None:
         rollout.keep = not record["remove_sample"]
@@ -40,11 +40,12 @@ def _trajectory(record: Record) -> Iterator[Rollout]:
 
 def _common(record: Record) -> Rollout:
     reward, status = record["reward"], record.get("status")
-    values: dict[str, Any] = dict(reward) if isinstance(reward, dict) else {"reward": reward}
+    parts = reward if isinstance(reward, dict) else {"reward": reward}
+    values: dict[str, Any] = {text(name): value for name, value in parts.items()}
     reason = {name: FAILED for name, value in values.items() if value is None} if status in _FAILED else None
     return Rollout(
         values=values,
-        group=whole(record["group_index"]),
+        group=group_of(record["group_index"]),
         truncated=status == "truncated" if status is not None else None,
         statuses=reason,
     )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from concord.dumps.formats.base import Format, Record, Rollout, explode
-from concord.dumps.values import text, whole
+from concord.dumps.formats.base import Format, Record, Rollout, explode, step_of
+from concord.dumps.values import text
 
 _STEPS = ("step", "gen_step")
 
@@ -32,7 +32,7 @@ def _rollouts(record: Record) -> Iterator[Rollout | str]:
             values=row,
             prompt=text(row["prompt"]),
             completion=text(row["completion"]),
-            step=whole(step),
+            step=step_of(step),
             advantage=row.get("advantages"),
         )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from concord.dumps.formats.base import Format, Record, Rollout, has
-from concord.dumps.values import is_number, number, text, whole
+from concord.dumps.formats.base import Format, Record, Rollout, has, step_of
+from concord.dumps.values import is_number, number, text
 
 
 def _rollouts(record: Record) -> Iterator[Rollout]:
@@ -23,8 +23,8 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
             "total_reward": record["total_reward"],
             "final_reward": record.get("final_reward"),
         },
-        group=(text(record.get("split")), whole(record["group_idx"])),
-        step=whole(record["iteration"]),
+        group=(text(record.get("split")), text(record["group_idx"])),
+        step=step_of(record["iteration"]),
         length=sum(step["ac_len"] for step in steps),
     )
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from concord.dumps.formats.base import Format, Record, Rollout, has
-from concord.dumps.values import text, whole
+from concord.dumps.formats.base import Format, Record, Rollout, has, step_of
+from concord.dumps.values import text
 
 
 def _rollouts(record: Record) -> Iterator[Rollout]:
@@ -18,7 +18,7 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
         values=record,
         prompt=text(record["prompt"]),
         completion=text(record["completion"]),
-        step=whole(record["step"]),
+        step=step_of(record["step"]),
         advantage=record["advantage"],
     )
 

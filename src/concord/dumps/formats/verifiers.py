@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from concord.dumps.formats.base import Format, Malformed, Record, Rollout, has
+from concord.dumps.formats.base import Format, Malformed, Record, Rollout, group_of, has
 from concord.dumps.rows import FAILED
 from concord.dumps.values import fact, text
 
@@ -30,7 +30,7 @@ def _result(record: Record) -> Iterator[Rollout]:
         values=values,
         prompt=text(record["prompt"]),
         completion=text(record["completion"]),
-        group=text(record["example_id"]),
+        group=group_of(record["example_id"]),
         length=usage.get("output_tokens"),
         truncated=record.get("is_truncated"),
         statuses={name: FAILED for name, value in values.items() if value is None} if failed else None,
@@ -52,8 +52,8 @@ def _episode(record: Record) -> Iterator[Rollout | str]:
             continue
         rollout = _trace(trace)
         if group is not None:
-            rollout.group = (text(group), agent.get("name", "agent"))
-        rollout.run = run.get("name") or run.get("id")
+            rollout.group = (text(group), text(agent.get("name", "agent")))
+        rollout.run = text(run.get("name") or run.get("id")) or None
         yield rollout
 
 

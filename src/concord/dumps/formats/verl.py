@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from concord.dumps.formats.base import Format, Malformed, Record, Rollout, has
-from concord.dumps.values import text, whole
+from concord.dumps.formats.base import Format, Malformed, Record, Rollout, has, step_of
+from concord.dumps.values import text
 
 
 def _rollouts(record: Record) -> Iterator[Rollout]:
@@ -30,7 +30,7 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
         completion=text(record["output"]),
         group=group,
         session=session,
-        step=whole(record.get("step")),
+        step=step_of(record.get("step")),
     )
 
 

@@ -100,6 +100,11 @@ def rewards(analysis: Analysis) -> Table:
     return table("rewards", columns, rows)
 
 
+def complete(analysis: Analysis) -> bool:
+    """Whether every reward scored every rollout."""
+    return all(reward.statuses.get("scored") == 1 for reward in analysis.rewards)
+
+
 def statuses(analysis: Analysis) -> Table:
     """One row a reward: what became of its calls."""
     names = list(dict.fromkeys(status for reward in analysis.rewards for status in reward.statuses))

@@ -175,9 +175,7 @@ const setThreshold = (article, index) => {
   heads.forEach((head, column) => {
     for (const output of every("output[data-field]", article)) {
       if (output.dataset.field !== head.textContent) continue;
-      const number = value(row.cells[column]);
-      output.textContent = written(head.className, number);
-      output.parentNode.querySelector(".part")?.setAttribute("width", `${100 * (number || 0)}%`);
+      output.textContent = row.cells[column].textContent;
     }
   });
   every("tbody tr", table).forEach((other) => other.classList.toggle("marked", other === row));
