@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from concord.report.analysis import Trend
 from concord.report.series import Entry
@@ -23,15 +24,25 @@ LIVELY = 0.7
 def trend(means: Sequence[float]) -> Trend | None:
     """The first third against the last, steps counting alike; None where there are too few.
 
-    The error is that of a difference of two means of independent steps.
+    The error is that of a difference of two means of steps that scatter independently about a line:
+    a reward that climbs steeply within its first third is not thereby uncertain.
     """
     known = [mean for mean in means if math.isfinite(mean)]
     if len(known) < FEWEST_STEPS:
         return None
     third = len(known) // 3
     first, last = (torch.tensor(part, dtype=torch.float64) for part in (known[:third], known[-third:]))
-    error = math.sqrt(float(first.var() + last.var()) / third)
+    error = math.sqrt((_scatter(first) + _scatter(last)) / third)
     return Trend(float(first.mean()), float(last.mean()), error, third)
+
+
+def _scatter(values: Tensor) -> float:
+    """The variance about the line that fits best."""
+    place = torch.arange(len(values), dtype=values.dtype)
+    place -= place.mean()
+    centred = values - values.mean()
+    slope = (place @ centred) / (place @ place)
+    return float((centred - slope * place).square().sum()) / (len(values) - 2)
 
 
 def saturated_since(course: Sequence[Entry], k: int) -> int | None:

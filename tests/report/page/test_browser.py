@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from concord.report import Analysis
+from concord.report.page import write_page
 from tests.report.page import hostile
 from tests.report.page.browser import chromium, open_page, requested, saved
 
@@ -146,6 +148,18 @@ def test_the_slider_drops_rollouts(browser: Any, one: Path, analysis: Analysis) 
     browser.execute_script(SLIDE, 0, 5)
     dropped = [r.mixed and abs(r.consensus) < 0.25 for r in rollouts]
     assert text_of(browser, ".rollout .state") == ["dropped" if one else "kept" for one in dropped]
+
+
+def test_tau_1_drops_a_mixed_rollout_that_rounds_to_agreement(browser: Any, analysis: Analysis, tmp_path: Path) -> None:
+    example = analysis.examples[0]
+    rounded = dataclasses.replace(example.rollouts[0], mixed=True, consensus=1.0, keep=True)
+    unscored = dataclasses.replace(example.rollouts[0], mixed=False, consensus=0.0, keep=False)
+    examples = (dataclasses.replace(example, rollouts=(rounded, unscored)),)
+    write_page({"r": dataclasses.replace(analysis, examples=examples)}, tmp_path / "page.html")
+    open_page(browser, tmp_path / "page.html")
+    assert text_of(browser, ".rollout .state") == ["kept", "not scored"]
+    browser.execute_script(SLIDE, 0, 20)
+    assert text_of(browser, ".rollout .state") == ["dropped", "not scored"]
 
 
 def test_filter_and_search(browser: Any, one: Path, analysis: Analysis) -> None:

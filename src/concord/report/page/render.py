@@ -138,7 +138,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        
+        finalize=shown,
     )
     environment.globals.update(
         {name: getattr(text, name) for name in ("counts", "fixed", "number", "percent", "prose", "raw", "signed")}
