@@ -48,6 +48,8 @@ def _verdict(record: Reward, analysis: Analysis, found: list[Finding]) -> str:
         return "dominant"
     if len(analysis.rewards) > 1 and not record.share_of_advantage >= 0.05:
         return "ignored"
+    if record.trend is None:
+        return "undecided"
     return "optimised" if change > 0 else "steady"
 
 

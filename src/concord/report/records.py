@@ -113,7 +113,7 @@ class Reward:
             the run, if it was livelier before; else None.
         trend: of its mean over the run; None below 15 steps.
         verdict: one word: "optimised", "falling", "cancelled", "hacked", "dominant", "ignored",
-            "saturated", "dead", "steady" or "unmeasured".
+            "saturated", "dead", "steady", "undecided" (too few steps) or "unmeasured".
         histogram: of its scores.
     """
 

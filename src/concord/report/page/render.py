@@ -141,7 +141,7 @@ def _environment() -> Environment:
         finalize=shown,
     )
     environment.globals.update(
-        {name: getattr(text, name) for name in ("counts", "fixed", "number", "percent", "prose", "raw", "signed")}
+        {name: getattr(text, name) for name in ("fixed", "number", "percent", "prose", "raw", "signed")}
         | {"charts": charts, "compare": compare, "curves": curves, "tables": tables}
         | {"dashed": _dashed, "hue": _hue, "nearest": _nearest, "tint": _tint, "tone": _tone}
     )

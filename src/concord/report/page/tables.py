@@ -21,7 +21,7 @@ class Column:
     Attributes:
         title: its heading, and its name in the downloads.
         kind: how its values are written; "name" heads the row, "long" is text that is folded,
-            "share" is in [0, 1] and written in per cent.
+            "share" is in [0, 1] and written in per cent, "signed" is a correlation.
         hint: what it is, in words.
     """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
@@ -121,16 +120,6 @@ def fixed(value: float | None, digits: int) -> str:
         '0.80'
     """
     return MISSING if value is None or not math.isfinite(value) else _sign(f"{value:.{digits}f}")
-
-
-def counts(numbers: Mapping[object, int]) -> str:
-    """``"3 x not JSON, 1 x no prompt"``.
-
-    Example:
-        >>> counts({"not JSON": 3, "no prompt": 1})
-        '3 × not JSON, 1 × no prompt'
-    """
-    return ", ".join(f"{number(count)} \u00d7 {key}" for key, count in numbers.items())
 
 
 def _sign(text: str) -> str:
