@@ -90,12 +90,14 @@ def survive(path: Path, rollouts: int | None = None) -> None:
     except DumpError:
         return
     assert dump.position == dump.size
+    "".join((*dump.rewards, *dump.inferred, *dump.missing, *dump.skipped)).encode()
+    assert len(dump.skipped) < 20
     assert len({(group.run, group.step, group.key) for group in groups}) == len(groups)
     for group in groups:
         assert group.scores.shape == (len(group.completions), len(dump.rewards))
         assert not np.isinf(group.scores).any()
-        group.prompt.encode()
-        "".join(group.completions).encode()
+        "".join((group.run, group.key, group.prompt, *group.completions)).encode()
+        assert abs(group.step) < 2**63
         for column in (group.advantages, group.lengths, group.truncated):
             assert column is None or (len(column) == len(group.completions) and not np.isinf(column).any())
         assert group.statuses is None or [len(words) for words in group.statuses] == [len(group.completions)] * len(

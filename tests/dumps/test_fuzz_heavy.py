@@ -90,12 +90,14 @@ def survive(path: Path, rollouts: int | None = None) -> None:
     except DumpError:
         return
     assert dump.position == dump.size
+    "".join((*dump.rewards, *dump.inferred, *dump.missing, *dump.skipped)).encode()
+    assert len(dump.skipped) < 20
     assert len({(group.run, group.step, group.key) for group in groups}) == len(groups)
     for group in groups:
         assert group.scores.shape == (len(group.completions), len(dump.rewards))
         assert not np.isinf(group.scores).any()
-        group.prompt.encode()
-        "".join(group.completions).encode()
+        "".join((group.run, group.key, group.prompt, *group.completions)).encode()
+        assert abs(group.step) < 2**63
         for column in (group.advantages, group.lengths, group.truncated):
             assert column is None or (len(column) == len(group.completions) and not np.isinf(column).any())
         assert group.statuses is None or [len(words) for words in group.statuses] == [len(group.completions)] * len(
@@ -129,7 +131,7 @@ def test_mutated_lines(tmp_path: Path, name: str, data: st.DataObject) -> None:
     survive(path)
 
 
-@settings(max_examples=60000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.binary(max_size=200),
     head=st.sampled_from([b"", b"{", b'{"input": ', b"PAR1", b"PK\x03\x04", b"a,b\n", b"\xef\xbb\xbf"]),
@@ -139,7 +141,7 @@ def test_any_bytes(tmp_path: Path, data: bytes, head: bytes) -> None:
     survive(tmp_path)
 
 
-@settings(max_examples=6000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_mutated_tables(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "table"

@@ -74,14 +74,10 @@ def test_two_steps_on_toolrls_rows(tmp_path: Path, recipe: str, kinds: int) -> N
     rollouts = pd.concat(pd.read_parquet(path) for path in sorted((done.folder / "rollouts").glob("*.parquet")))
     assert len(rollouts) == 8  # one generation batch feeds both steps: two mini-batches of four, as in the paper
     assert rollouts["group"].nunique() == 2
-    assert all(prompt.startswith("[{") for prompt in rollouts["prompt"])
+    assert all(prompt.startswith("[system]\n") for prompt in rollouts["prompt"])
     truths = {row["prompt"][-1]["content"]: row["reward_model"]["ground_truth"] for _, row in rows.iterrows()}
     for _, rollout in rollouts.iterrows():
-        truth = next(
-            truth
-            for request, truth in truths.items()
-            if request[:40] in rollout["prompt"].replace('\\"', '"').replace("\\n", "\n")
-        )
+        truth = next(truth for request, truth in truths.items() if rollout["prompt"].endswith(request))
         assert rollout["reward/correctness"] == pytest.approx(toolrl.correctness_reward(rollout["completion"], truth))
     before = dict(AutoModelForCausalLM.from_pretrained(model).named_parameters())
     after = dict(AutoModelForCausalLM.from_pretrained(done.folder / "model").named_parameters())

@@ -14,6 +14,7 @@ from concord.dumps.formats import FORMATS
 from concord.dumps.formats.base import Format, Kind
 from concord.dumps.formats.plain import guess, plain
 from concord.dumps.meter import Meter
+from concord.dumps.values import text
 
 PROBED_RECORDS = 64
 PROBED_FILES = 512
@@ -71,7 +72,7 @@ def choose_format(path: Path, kinds: Mapping[Path, Kind], columns: Mapping[str, 
                 if fitting := next((f for f in FORMATS if kinds[file] in f.kinds and f.fits(record)), None):
                     known[fitting] += 1
                     break
-                seen.update(islice(record, 20))
+                seen.update(map(text, islice(record, 20)))
                 if kinds[file] != "PyTorch" and (mapping := guess(record)):
                     table = plain(mapping)
                     tables.setdefault(table.name, table)
@@ -89,7 +90,7 @@ def _as_told(path: Path, kinds: Mapping[Path, Kind], format: Format, columns: Ma
     seen: dict[str, None] = {}
     for file in _spread([file for file, kind in kinds.items() if kind in format.kinds]):
         for record in islice(records(file, kinds[file], Counter(), Meter()), PROBED_RECORDS):
-            seen |= dict.fromkeys(record or ())
+            seen |= dict.fromkeys(map(text, record or ()))
             if record and format.fits(record) and set(columns.values()) <= seen.keys():
                 return format
     lacking = [name for name in columns.values() if name not in seen] or list(columns.values())

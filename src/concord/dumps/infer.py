@@ -15,7 +15,7 @@ from concord.core.errors import DumpError, nearest
 from concord.dumps.files import natural
 from concord.dumps.formats.base import Format, Rollout
 from concord.dumps.grouping import Layout
-from concord.dumps.values import is_number, number
+from concord.dumps.values import is_number, number, text
 
 _LOGGED = re.compile(r"rewards/(.+)/mean")
 _LARGEST_STATE = 2**26
@@ -73,7 +73,7 @@ def find_rewards(
     if wanted is not None:
         return Rewards([name for name in wanted if name in columns])
     if format.declared is not None:
-        found = Rewards(format.declared(sample))
+        found = Rewards([name for name in format.declared(sample) if name in columns])
     else:
         found = _infer(format, columns, logged)
     if not found.names:
@@ -112,6 +112,8 @@ def _columns(sample: Sequence[Rollout], all_text: bool = False) -> dict[str, _Co
     counts: dict[str, Counter[str]] = {}
     for rollout in sample:
         for name, value in rollout.values.items():
+            if name != text(name):
+                continue  # a name with half a surrogate pair, which could be written nowhere
             count = counts.setdefault(name, Counter())
             if value is None:
                 continue

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from concord.dumps.formats.base import Rollout
 from concord.dumps.grouping import Grouper
 from concord.dumps.rows import GroupRows
-from concord.dumps.values import is_number
+from concord.dumps.values import is_number, text
 
 _MOST = 20
 _SHAPES = 4096
@@ -46,7 +46,7 @@ class Columns:
                 self.absent.setdefault(name, step)
         for name in shape:
             if name not in self._known and len(self.late) < _MOST and is_number(rollout.values[name]):
-                self.late.setdefault(name, step)
+                self.late.setdefault(text(name), step)
 
 
 class Repeats:

@@ -16,6 +16,7 @@ from concord.dumps.meter import Meter
 from concord.dumps.notes import Columns, Repeats, sentences, size_sentences
 from concord.dumps.rows import GroupRows
 from concord.dumps.run import Run
+from concord.dumps.values import text
 
 
 @dataclass
@@ -145,7 +146,7 @@ def _labels(places: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths that tell them apart."""
     real = [Path(os.path.realpath(path)) for path in places]
     for depth in range(1, max(len(path.parts) for path in real)):
-        labels = ["/".join(path.parts[-depth:]) for path in real]
+        labels = [text("/".join(path.parts[-depth:])) for path in real]
         if len(set(labels)) == len(labels):
             return labels
     return [str(path) for path in real]

@@ -41,7 +41,7 @@ def _unwrapped(value: Any) -> Any:
 
 def _texts(content: Any) -> tuple[str, str]:
     if isinstance(content, list) and content and isinstance(content[0], str):
-        return content[0], "\n".join(text(part) for part in content[1:])
+        return text(content[0]), "\n".join(text(part) for part in content[1:])
     return split_conversation(content)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sized
 from pathlib import Path
@@ -18,6 +17,7 @@ from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
 from concord.dumps import write
+from concord.dumps.values import text
 from concord.engines.contract import MULTIMODAL
 from concord.engines.trl import refill, rows
 from concord.engines.trl.config import ConcordConfig
@@ -296,7 +296,7 @@ class ConcordTrainer(ResumableTrainer):
             self.args.dump,
             run=Path(self.args.output_dir).name,
             step=self.state.global_step,
-            prompts=[p if isinstance(p, str) else json.dumps(p, ensure_ascii=False) for p in prompts],
+            prompts=[text(prompt) for prompt in prompts],
             completions=[completion_text(completion) for completion in completions],
             batch=batch,
             outcome=outcome,

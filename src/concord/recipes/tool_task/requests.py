@@ -11,7 +11,6 @@ from typing import Any
 
 from concord.recipes.tool_task.vocabulary import TOOLS, VALUES, Tool, Value
 
-
 _HELD_OUT = 5  # one request in five belongs to the test split
 _TWO_CALLS = 0.15  # share of the requests that ask for two things
 _OPTIONAL_LEFT_OUT = 0.3  # how often a tool is listed without its last parameter
