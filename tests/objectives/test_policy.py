@@ -126,10 +126,8 @@ def test_micro_batches_add_up_to_the_batch(name: str) -> None:
         torch.testing.assert_close(added.value(), value.value())
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", [name for name, objective in OBJECTIVES.items() if not objective.penalties])
 def test_a_row_of_advantage_zero_adds_nothing_but_its_place_in_the_denominator(name: str) -> None:
-    if OBJECTIVES[name].penalties:
-        pytest.skip("a penalty acts on every row")
     batch = make(5)
     batch.advantages[2:4] = 0
     some = torch.tensor([0, 1, 4, 5])
