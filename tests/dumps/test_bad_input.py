@@ -114,7 +114,7 @@ def test_groups_of_one_everywhere(tmp_path: Path) -> None:
     records = [{"input": f"p{n}", "output": "o", "score": 1.0, "step": 1} for n in range(8)]
     dump, groups = read(write_lines(tmp_path / "1.jsonl", records))
     assert [len(group.completions) for group in groups] == [1] * 8
-    assert any("every group has one row" in sentence and "group_by" in sentence for sentence in dump.inferred)
+    assert any("every group has one row" in sentence and "--group-by" in sentence for sentence in dump.inferred)
 
 
 def test_odd_groups_are_counted(tmp_path: Path) -> None:
@@ -166,10 +166,16 @@ def test_a_file_that_is_no_dump_under_any_name(tmp_path: Path, data: bytes, mess
 
 @pytest.mark.parametrize("data", [data for data, _ in FILES.values()], ids=FILES)
 def test_beside_a_dump_it_is_counted(tmp_path: Path, data: bytes) -> None:
+    harmless = [FILES[name][0] for name in ("empty", "blank", "prose", "junk")]
     (verl(tmp_path) / "0").write_bytes(data)
     dump, groups = read(tmp_path)
     check(groups, rows((1, 2)), ("score",), total=True)
-    assert sum(dump.skipped.values()) == 1
+    told = {
+        "other files in the folder, which hold no rollouts: 1": data in harmless,
+        "PyTorch files in the folder, not opened: 1": data == FILES["a broken archive"][0],
+    }
+    assert {sentence: sentence in dump.inferred for sentence in told} == told
+    assert dump.skipped.total() == 1 - any(told.values())
     assert dump.position == dump.size
 
 
@@ -251,9 +257,10 @@ def test_the_format_of_most_files_is_read_and_the_others_are_counted(tmp_path: P
     dump, groups = read(tmp_path)
     check(groups, rows(), ("score",), total=True)
     assert dump.skipped == {
-        "file of another kind (verl writes JSON lines)": 2,
-        "file in another format than verl": 1,
+        "file in another format than verl": 3,
     }
+    (tmp_path / "notes.txt").write_text("no rollouts")
+    assert "other files in the folder, which hold no rollouts: 1" in read(tmp_path)[0].inferred
 
 
 def test_files_of_a_model_beside_a_dump_are_no_lines_of_it(tmp_path: Path) -> None:
@@ -261,7 +268,8 @@ def test_files_of_a_model_beside_a_dump_are_no_lines_of_it(tmp_path: Path) -> No
     (tmp_path / "checkpoint" / "tokenizer.json").write_text(json.dumps({str(n): n for n in range(999)}, indent=1))
     dump, groups = read(tmp_path)
     check(groups, rows((1, 2)), ("score",), total=True)
-    assert dump.skipped == {"file in another format than verl": 1}
+    assert not dump.skipped
+    assert "other files in the folder, which hold no rollouts: 1" in dump.inferred
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

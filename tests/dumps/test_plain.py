@@ -95,6 +95,8 @@ def test_group_by_takes_the_place_of_the_prompt(tmp_path: Path) -> None:
     _, groups = read(path, group_by=["task", "seed"])
     assert sorted(group.key for group in groups) == sorted(f"{t}/{s}" for t in range(4) for s in range(2))
     assert groups[0].scores[:, 0].tolist() == [0, 2]
+    _, by_role = read(path, group_by=["step", "prompt"])
+    assert [len(group.completions) for group in by_role] == [16]
     with pytest.raises(DumpError, match="row without the column 'nobody' of group_by: 16"):
         open_dump(path, group_by=["nobody"])
 

@@ -61,6 +61,8 @@ def test_a_run_of_unmodified_trl(run: Path) -> None:
     assert "rewards: early, brief, thirds (as the run's trainer_state.json names them)" in dump.inferred
     assert [(group.step, len(group.completions)) for group in groups] == [(1, 4), (1, 4), (3, 4), (3, 4)]
     assert {group.run for group in groups} == {run.name}
+    assert dump.skipped.keys() == {"rollout that the step before has logged already"}  # no word of the checkpoint
+    assert any(sentence.startswith("PyTorch files in the folder, not opened: ") for sentence in dump.inferred)
     for step, found in ((1, groups[:2]), (3, groups[2:])):
         wanted = table(run, step)
         assert [text for group in found for text in group.completions] == wanted["completion"].tolist()

@@ -11,7 +11,7 @@ from concord.core.errors import DumpError
 from concord.dumps.containers import KINDS, records
 from concord.dumps.files import REFUSED, is_evaluation, kind_of, size_of
 from concord.dumps.formats import FORMATS
-from concord.dumps.formats.base import Format, Kind
+from concord.dumps.formats.base import Format, Kind, Record
 from concord.dumps.formats.plain import guess, plain
 from concord.dumps.meter import Meter
 from concord.dumps.values import text
@@ -19,6 +19,9 @@ from concord.dumps.values import text
 PROBED_RECORDS = 64
 PROBED_FILES = 512
 PROBED_BYTES = 2**26
+
+OTHER, UNOPENED = "other files in the folder, which hold no rollouts", "PyTorch files in the folder, not opened"
+"""Counted under these names on the way; in the end told among what was inferred, for nothing was lost."""
 
 
 def sort_files(path: Path, files: Sequence[Path], skipped: Counter[str]) -> dict[Path, Kind]:
@@ -37,7 +40,7 @@ def sort_files(path: Path, files: Sequence[Path], skipped: Counter[str]) -> dict
             refused[found] += 1
     if kinds:
         for kind, count in refused.items():
-            skipped["file that is " + REFUSED[kind].split(":")[0]] += count
+            skipped[OTHER if kind in ("unknown", "empty") else "file that is " + REFUSED[kind].split(":")[0]] += count
         return kinds
     if not files:
         raise DumpError(f"{path}: an empty folder")
@@ -98,6 +101,34 @@ def _as_told(path: Path, kinds: Mapping[Path, Kind], format: Format, columns: Ma
     raise DumpError(message + (f"; fields seen: {', '.join(list(seen)[:20])}" if seen else ""))
 
 
+def of_kind(kinds: Mapping[Path, Kind], format: Format, skipped: Counter[str]) -> list[Path]:
+    """The files of the kinds that a format comes in; the others are counted, and those with rollouts apart."""
+    others = {file: kind for file, kind in kinds.items() if kind not in format.kinds}
+    lines = [file for file, kind in others.items() if kind != "PyTorch"]
+    lost: Counter[str] = Counter()
+    for file in _spread(lines):
+        reasons: Counter[str] = Counter()
+        head = list(islice(records(file, kinds[file], reasons, Meter()), PROBED_RECORDS))
+        if any(record is not None and is_known(record) for record in head):
+            lost[f"file in another format than {shorten(format)}"] += 1
+        elif not head:  # a Parquet file that is broken
+            lost.update(reasons)
+    skipped.update(lost)
+    skipped[OTHER] += len(lines) - lost.total()
+    skipped[UNOPENED] += len(others) - len(lines)
+    return [file for file in kinds if file not in others]
+
+
+def is_known(record: Record) -> bool:
+    """Whether a record is of any format that is known."""
+    return any(format.fits(record) for format in FORMATS)
+
+
+def shorten(format: Format) -> str:
+    """A format's name without what stands in brackets."""
+    return format.name.split(" (")[0]
+
+
 def _spread(files: Sequence[Path]) -> Iterator[Path]:
     """Files from all over the list, until enough has been looked at."""
     stride = max(1, len(files) // PROBED_FILES)
@@ -116,7 +147,7 @@ def _nothing_fits(path: Path, count: int, reasons: Mapping[str, int], fields: Se
     if fields:
         message += (
             f"; fields seen: {', '.join(fields)}. If this is a table with a row a rollout, name its columns: "
-            "columns={'prompt': ..., 'completion': ..., 'group': ..., 'step': ...}"
+            "--columns prompt=...,completion=...,group=...,step=..."
         )
     return message
 

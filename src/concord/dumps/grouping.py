@@ -128,16 +128,17 @@ class Grouper:
             parts = identity[0] if isinstance(identity[0], tuple) else identity
             base = "/".join(str(part) for part in parts)
             base = base if len(base) <= LONGEST_KEY else digest(base)
-            again = self._seen((run, step, base))
-            self.reappeared += again > 1
-        else:  # a prompt, which may well come again
-            base, again = str(self._count[run, step]), 1
+        else:  # a prompt: too long for a name, and it may well come again
+            base = str(self._count[run, step])
             self._count[run, step] += 1
             if self._layout.scattered and self._seen((run, step, identity, "prompt")) > 1:
                 self.reappeared += 1
-        name = base if again == 1 else f"{base}~{again}"
-        while self._seen((run, step, name, "name")) > 1:
-            name += "~"
+        name, times = base, self._seen((run, step, base))
+        if times > 1:
+            self.reappeared += isinstance(identity, tuple)
+            name = f"{base}~{times}"
+            while self._seen((run, step, name)) > 1:
+                name += "~"
         return name
 
     def _seen(self, identity: Hashable) -> int:

@@ -80,7 +80,7 @@ def find_rewards(
         others = [name for name, column in columns.items() if column.readable]
         raise DumpError(
             "no value looks like a reward"
-            + (f"; of the numbers ({', '.join(others)}) name the rewards with rewards" if others else "")
+            + (f"; of the numbers ({', '.join(others)}) name the rewards with --rewards" if others else "")
             + (f". {format.components}" if format.components else "")
         )
     found.missing += format.lacks

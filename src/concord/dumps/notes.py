@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from concord.dumps.detect import OTHER, UNOPENED
 from concord.dumps.formats.base import Rollout
 from concord.dumps.grouping import Grouper
 from concord.dumps.rows import GroupRows
@@ -86,8 +87,15 @@ def sentences(grouper: Grouper, columns: Columns) -> list[str]:
     for name, step in columns.absent.items():
         found.append(f"some rows have no {name!r} (first at step {step}): not scored there")
     for name, step in columns.late.items():
-        found.append(f"{name!r} comes up at step {step} and was not in the first rows: not read; name it with rewards")
+        found.append(f"{name!r} comes up at step {step} and was not in the first rows: not read; name it in --rewards")
     return found
+
+
+def settle(skipped: Counter[str]) -> list[str]:
+    """Take out of ``skipped`` what is no loss, and say it; drop what was not met at all."""
+    told = [(kind, skipped.pop(kind, 0)) for kind in (OTHER, UNOPENED)]
+    skipped += Counter()  # in place; drops zeros
+    return [f"{kind}: {count}" for kind, count in told if count]
 
 
 def size_sentences(sizes: Counter[int]) -> list[str]:
@@ -98,7 +106,7 @@ def size_sentences(sizes: Counter[int]) -> list[str]:
     odd = sizes.total() - sizes[usual]
     if usual == 1 and not odd:
         return ["every group has one row: within it nothing can be compared. If a column says which rows belong "
-                "together, name it with group_by"]  # fmt: skip
+                "together, name it with --group-by"]  # fmt: skip
     if not odd:
         return []
     return [f"{odd} of {sizes.total()} groups have other than {usual} rows"]

@@ -13,7 +13,7 @@ from concord.dumps.files import size_of
 from concord.dumps.grouping import Grouper
 from concord.dumps.infer import check_wanted
 from concord.dumps.meter import Meter
-from concord.dumps.notes import Columns, Repeats, sentences, size_sentences
+from concord.dumps.notes import Columns, Repeats, sentences, settle, size_sentences
 from concord.dumps.rows import GroupRows
 from concord.dumps.run import Run
 from concord.dumps.values import text
@@ -43,6 +43,7 @@ class Dump:
 
     def __post_init__(self) -> None:
         self._opening = tuple(self.inferred), Counter(self.skipped)
+        self.inferred += settle(self.skipped)
 
     @property
     def position(self) -> int:
@@ -61,7 +62,7 @@ class Dump:
             yield from self._groups(run, grouper, columns)
             self.inferred += [run.prefix + sentence for sentence in sentences(grouper, columns)]
             sizes += grouper.sizes
-        self.inferred += size_sentences(sizes)
+        self.inferred += [*size_sentences(sizes), *settle(self.skipped)]
 
     def _groups(self, run: Run, grouper: Grouper, columns: Columns) -> Iterator[GroupRows]:
         repeats = Repeats() if run.source.format.repeats else None
@@ -99,8 +100,9 @@ def open_dump(
     Args:
         paths: a file or folder, or several, each of which is a run.
         rewards: the names of the rewards; None infers them, and says so in ``inferred``.
-        group_by: columns whose values make up a group's id, in place of the format's own. Rollouts of
-            different steps are never of one group.
+        group_by: columns whose values make up a group's id, in place of the format's own; "step",
+            "prompt" and "run" are known in every format. Rollouts of different steps are never of one
+            group.
         columns: for a table in no known format, which column is what: "prompt", "completion",
             "group", "step", "run", "advantage", "keep", "length", "truncated".
 

@@ -11,7 +11,16 @@ from typing import Any
 
 from concord.core.errors import DumpError
 from concord.dumps.containers import records
-from concord.dumps.detect import PROBED_RECORDS, choose_format, leave_out_twins, sort_files
+from concord.dumps.detect import (
+    OTHER,
+    PROBED_RECORDS,
+    choose_format,
+    is_known,
+    leave_out_twins,
+    of_kind,
+    shorten,
+    sort_files,
+)
 from concord.dumps.files import find_files, size_of, step_in
 from concord.dumps.formats.base import Format, Kind, Malformed, Record, Rollout
 from concord.dumps.meter import Meter
@@ -67,11 +76,7 @@ class Source:
         skipped: Counter[str] = Counter()
         kinds = sort_files(path, find_files(path, skipped), skipped)
         format = choose_format(path, kinds, columns)
-        fitting = [file for file, kind in kinds.items() if kind in format.kinds]
-        if len(fitting) < len(kinds):
-            written = " or ".join(format.kinds)
-            skipped[f"file of another kind ({shorten(format)} writes {written})"] += len(kinds) - len(fitting)
-        files = {file: kinds[file] for file in leave_out_twins(path, fitting, format, skipped)}
+        files = {file: kinds[file] for file in leave_out_twins(path, of_kind(kinds, format, skipped), format, skipped)}
         by = None if group_by is None else tuple(group_by)
         format = replace(format, others=format.others.union(by or ()))
         source = cls(path, format, files, by, skipped, bool(format.step_in) or len(files) > 1)
@@ -117,8 +122,8 @@ class Source:
         same folder, and is left out whole.
         """
         reasons: Counter[str] = Counter()
-        unfitting, fitted = 0, False
-        step = step_in(file, in_name=self.format.step_in != "folder") if self.numbered else None
+        unfitting, fitted, foreign = 0, False, False
+        step = step_in(file.absolute(), in_name=self.format.step_in != "folder") if self.numbered else None
         for record in records(file, self.files[file], reasons, meter, self.wanted):
             fits = record is not None and self.format.fits(record)
             fitted = fitted or fits
@@ -128,6 +133,7 @@ class Source:
             if record is None:
                 continue
             if not fits:
+                foreign = foreign or is_known(record)
                 reasons[f"record that is not as {shorten(self.format)} writes it: fields are missing"] += 1
                 continue
             for rollout in self._rollouts(record, reasons):
@@ -135,7 +141,7 @@ class Source:
                     rollout.step, self.steps_from_names = step, True
                 yield rollout
         if unfitting and not fitted:
-            skipped[f"file in another format than {shorten(self.format)}"] += 1
+            skipped[f"file in another format than {shorten(self.format)}" if foreign else OTHER] += 1
         else:
             skipped.update(reasons)
 
@@ -147,21 +153,17 @@ class Source:
                     continue
                 hash((rollout.group, rollout.run))  # a TypeError now rather than later
                 if self.group_by is not None:
-                    if lacking := [name for name in self.group_by if name not in rollout.values]:
+                    values = {"step": rollout.step, "prompt": rollout.prompt, "run": rollout.run, **rollout.values}
+                    if lacking := [name for name in self.group_by if name not in values]:
                         skipped[f"row without the column {lacking[0]!r} of group_by"] += 1
                         continue
-                    rollout.group = tuple(text(rollout.values[name]) for name in self.group_by)
+                    rollout.group = tuple(text(values[name]) for name in self.group_by)
                 yield rollout
         except Malformed as error:
             skipped[str(error)] += 1
         except _BROKEN as error:
             what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             skipped[f"record that is not as {shorten(self.format)} writes it: {what}"] += 1
-
-
-def shorten(format: Format) -> str:
-    """A format's name without what stands in brackets."""
-    return format.name.split(" (")[0]
 
 
 def _shortened(value: Any) -> Any:

@@ -51,5 +51,5 @@ FORMAT = Format(
         "component rewards: the Ray trainer writes only the total. swift rlhf --rlhf_type grpo --log_completions true "
         "without Ray writes each reward function"
     ),
-    lacks=("reward weights: completions.jsonl does not hold --reward_weights; name them with weights",),
+    lacks=("reward weights: completions.jsonl does not hold --reward_weights; name them with --weights",),
 )

@@ -32,5 +32,5 @@ FORMAT = Format(
     floats_only=True,
     consecutive=True,
     repeats=True,
-    lacks=("reward weights: TRL's table does not hold GRPOConfig.reward_weights; name them with weights",),
+    lacks=("reward weights: TRL's table does not hold GRPOConfig.reward_weights; name them with --weights",),
 )

@@ -104,8 +104,8 @@ V0 = Format(
         "(weight 0 to only watch it): results.jsonl then holds metrics by name"
     ),
     lacks=(
-        "reward weights: results.jsonl does not hold the Rubric's; name them with weights. A metric of weight 0 looks "
-        "like a reward; name the rewards",
+        "reward weights: results.jsonl does not hold the Rubric's; name them with --weights. A metric of weight 0 "
+        "looks like a reward; name the rewards",
         "advantages: results.jsonl does not hold them",
     ),
 )
