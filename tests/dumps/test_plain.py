@@ -144,7 +144,7 @@ def test_what_is_named_must_be_there(tmp_path: Path) -> None:
 
 def test_a_file_without_prompt_or_group_is_told_how_to_be_read(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "metrics.jsonl", [{"loss": 0.1, "epoch": 1}])
-    with pytest.raises(DumpError, match=r"fields seen: epoch, loss\. If this is a table.*columns=\{'prompt'"):
+    with pytest.raises(DumpError, match=r"fields seen: epoch, loss\. If this is a table.*--columns prompt="):
         open_dump(path)
 
 
