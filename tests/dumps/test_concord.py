@@ -32,6 +32,7 @@ def dump(folder: Path, step: int, run: str = "demo", offset: float = 0.0) -> tup
         outcome=outcome,
         unselected=method.signal.unselective()(batch).advantages,
         weights={"right": 2.0},
+        config_hash="5eed",
     )
     return batch, outcome.advantages
 
@@ -58,6 +59,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert groups[0].statuses == [["scored", "scored", "abstained"], ["scored"] * 3]
     assert keeps(groups[0]) is not None
     assert not found.skipped
+    assert "configuration hash 5eed" in found.inferred
     assert not found.missing
 
 

@@ -58,7 +58,7 @@ class Run:
         except DumpError as error:
             raise DumpError(f"{path} ({source.format.name}): {error}") from None
         layout = find_layout(source.format, first, group_by is not None)
-        notes = [*found.inferred, *_grouping(source, first, layout), *_steps(source, first)]
+        notes = [*found.inferred, *_grouping(source, first, layout), *_steps(source, first), *_configurations(first)]
         return cls(source, label, alone, found, layout, sample, notes)
 
     @property
@@ -90,6 +90,11 @@ def _grouping(source: Source, sample: Sequence[Rollout], layout: Layout) -> list
         size = f", {layout.size} rollouts each" if layout.size else ""
         return [f"no group id: grouped by runs of equal prompts within a step{size}"]
     return ["no group id: grouped by (step, prompt)", *notes]
+
+
+def _configurations(rollouts: Sequence[Rollout]) -> list[str]:
+    hashes = sorted({rollout.config for rollout in rollouts if rollout.config})
+    return [f"configuration hash {', '.join(hashes)}"] if hashes else []
 
 
 def _steps(source: Source, sample: Sequence[Rollout]) -> list[str]:

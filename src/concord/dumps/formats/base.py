@@ -28,6 +28,7 @@ class Rollout:
         session: rows of one group that share it are outputs of one rollout; the last one counts.
         step: the optimisation step; None = it stands in the file's name, or nowhere.
         run: the run's name.
+        config: a hash of its configuration.
         advantage, keep, length, truncated, weights, statuses: as in ``GroupRows``, for this rollout;
             weights and statuses by reward.
     """
@@ -39,6 +40,7 @@ class Rollout:
     session: Hashable = None
     step: int | None = None
     run: str | None = None
+    config: str | None = None
     advantage: object = None
     keep: object = None
     length: object = None

@@ -19,6 +19,7 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
         group=group_of(record["group"]),
         step=step_of(record["step"]),
         run=text(record["run"]),
+        config=text(record["config_hash"]),
         advantage=record["advantage"],
         keep=record["keep"],
         length=record["length"],
