@@ -119,3 +119,15 @@ def test_a_failing_reward_is_named_without_a_traceback(run: Run, run_file: Path)
     assert done.returncode == 2
     assert "error: reward 'brief' raised ZeroDivisionError: division by zero" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["train", "demo"], ["eval", "demo"]])
+def test_a_missing_engine_is_named_with_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    for name in [name for name in sys.modules if name.startswith(("concord.run", "concord.engines"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "trl", None)
+    done = run(*words)
+    assert done.returncode == 2
+    assert "is not installed; run: pip install 'concord-rl[train]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 import concord
 from concord.cli import diagnose, evaluate, methods, show, train
-from concord.core.errors import ConcordError
+from concord.core.errors import ConcordError, MissingExtra
 
 app = typer.Typer(
     help="Train language models with several rewards at once, and see where the rewards conflict.",
@@ -37,10 +37,26 @@ def _root(
     pass
 
 
+_EXTRAS = {
+    **dict.fromkeys(("accelerate", "datasets", "matplotlib", "peft", "transformers", "trl"), "train"),
+    **dict.fromkeys(("jinja2", "pyarrow"), "report"),
+}
+"""The extra that brings a module."""
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a finding (where a command looks for one), 2 a mistake in use."""
     try:
         app()
     except ConcordError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(error)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRAS:
+            raise
+        _fail(MissingExtra.of(_EXTRAS[module], module))
+
+
+def _fail(error: ConcordError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)

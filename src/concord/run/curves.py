@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from concord.core.errors import MissingExtra
 from concord.run.live import SHARES, reward_metric
 
 _WINDOW = 5
@@ -22,10 +21,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], rewards: Sequence[str], 
         rewards: names, in order.
         path: of the PNG.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra.of("train", "matplotlib") from error
+    from matplotlib.figure import Figure
 
     panels = {name: {name: reward_metric(name)} for name in rewards}
     panels |= {"shares": SHARES, "response tokens": {"mean": "completions/mean_length"}}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from concord.core.errors import MissingExtra
 from concord.rewards import checked
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
@@ -59,12 +58,9 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
 
     Raises:
         ConfigError, RunFolderError, RewardError: before the first step wherever that can be known.
-        MissingExtra: TRL is not installed.
+        ImportError: TRL or a part of it is not installed.
     """
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise MissingExtra.of("train", "accelerate") from error
+    from accelerate import PartialState
 
     process = PartialState()
     if process.is_main_process:
