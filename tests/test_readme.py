@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+import concord
 from concord.cli.main import app
 from concord.run.paths import shipped_recipes
 
@@ -21,6 +22,17 @@ def test_its_python_runs_and_says_the_truth() -> None:
     outcome = names["outcome"]
     assert outcome.keep.tolist() == [False, False, True, True]  # type: ignore[attr-defined]
     assert torch.equal(outcome.advantages[:2], torch.zeros(2))  # type: ignore[attr-defined]
+
+
+def test_the_page_of_methods_is_the_registrys() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text()
+    for name in concord.names():
+        card = concord.info(name)
+        (row,) = re.findall(rf"^\| `{name}` .*$", page, re.MULTILINE)
+        for part in (card.arxiv, card.formula, card.parity):
+            assert part in row.replace("\\|", "|")
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, {"__name__": "docs"})
 
 
 def test_its_links_lead_somewhere() -> None:
