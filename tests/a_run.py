@@ -19,6 +19,10 @@ def brief(completions, **_):
     return [1.0 - len(t.split()) / 8 for t in completions]
 
 
+def silent(completions, **_):
+    return [None] * len(completions)
+
+
 def odd(completions, **_):
     return [1.0]
 '''

@@ -18,7 +18,7 @@ def rollouts(rewards: torch.Tensor, size: int = 8) -> Rollouts:
 
 @pytest.mark.parametrize("name", names())
 def test_a_few_missing_scores_do_not_spread(name: str) -> None:
-    """5 % of NaN in one reward turn every advantage of two engines into NaN."""
+    """One NaN in a batch statistic would turn every advantage into NaN."""
     rewards = torch.rand(256, 2, generator=torch.Generator().manual_seed(0))
     rewards[::20, 1] = torch.nan
     outcome = create(name).signal(rollouts(rewards))
@@ -29,7 +29,7 @@ def test_a_few_missing_scores_do_not_spread(name: str) -> None:
 @pytest.mark.parametrize("name", SIGNED)
 @pytest.mark.parametrize("numerics", ["verl", "trl"])
 def test_a_saturated_reward_flips_no_sign(name: str, numerics: str) -> None:
-    """A second reward stuck at 1 +- 1e-5 turns 21-23 % of signs elsewhere: here it is silent."""
+    """A second reward stuck at 1 +- 1e-5, over its deviation, would be as loud as the first: here it is silent."""
     generator = torch.Generator().manual_seed(0)
     signal = torch.rand(512, 1, generator=generator)
     noise = 1 + 1e-5 * torch.randn(512, 1, generator=generator)
@@ -44,10 +44,17 @@ def test_a_saturated_reward_flips_no_sign(name: str, numerics: str) -> None:
 @pytest.mark.parametrize("size", [5, 7, 8, 16])
 @pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 2.4])
 def test_a_constant_reward_is_no_conflict(size: int, value: float) -> None:
-    """The reference filter reads a sign in the rounding of a constant reward, and drops 27-51 %."""
+    """The plain formula leaves the rounding of the mean, which a mask then takes for a sign."""
     signal = torch.rand(32 * size, 1, generator=torch.Generator().manual_seed(size))
     batch = rollouts(torch.cat([signal, torch.full_like(signal, value)], 1), size)
     assert create("gd2po_hard").signal(batch).keep.all()
+
+
+def test_the_plain_formula_has_the_defect() -> None:
+    """So that the tests above have something to fail on."""
+    constant = torch.full((8,), 2.4)
+    plain = (constant - constant.mean()) / (constant.std() + 1e-6)
+    assert plain[0].item() == pytest.approx(0.19, abs=1e-3)
 
 
 def test_an_abstaining_reward_is_not_a_zero() -> None:

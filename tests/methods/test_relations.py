@@ -122,6 +122,13 @@ def test_weights_scale_the_normalised_reward() -> None:
     torch.testing.assert_close(heavy, advantages(alone, "gdpo"), rtol=1e-6, atol=1e-6)
 
 
+def test_the_two_numerics_are_two_computations() -> None:
+    """Tokens or rollouts in the batch step: how far apart the docs say they are."""
+    batches = [make_batch(seed, (8,) * 8)[0] for seed in range(20)]
+    pairs = [(advantages(b, "gdpo"), advantages(b, "gdpo", numerics="trl")) for b in batches]
+    assert max((verl - trl).abs().max().item() for verl, trl in pairs) == pytest.approx(0.427, abs=1e-3)
+
+
 def test_a_common_kept_share_cancels_in_the_codes_order_and_not_in_the_papers() -> None:
     """Both groups lose half: whitening after the share undoes it, the paper's order keeps it."""
     one = [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]

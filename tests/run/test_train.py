@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -94,3 +95,23 @@ def test_a_reward_of_the_wrong_length_is_named(run_file: Path) -> None:
     config = load_config(run_file, [f"rewards.odd.path={run_file.parent / 'my_rewards.py'}:odd", "data.eval=null"])
     with pytest.raises(RewardError, match="reward 'odd' returned 1 score for 16 completions"):
         train(config, console=QUIET)
+
+
+def test_a_reward_that_always_abstains_shows_as_unscored(run_file: Path) -> None:
+    config = load_config(run_file, [f"rewards.silent.path={run_file.parent / 'my_rewards.py'}:silent"])
+    console = Console(record=True, width=120, file=io.StringIO())
+    done = train(config, console=console)
+    assert done.trained is not None
+    assert done.trained.unscored["silent"] == 8
+    assert math.isnan(done.trained.rewards["silent"])
+    table = [line.split() for line in console.export_text().splitlines()]
+    assert ["steps", "brief", "early", "silent", "conflict", "cancelled", "kept"] in table
+    assert any(line[:1] == ["3-3"] and line[3] == "-" for line in table)
+
+
+def test_training_that_breaks_off_gives_the_terminal_back(run_file: Path) -> None:
+    config = load_config(run_file, [f"rewards.odd.path={run_file.parent / 'my_rewards.py'}:odd", "data.eval=null"])
+    console = Console(force_terminal=True, file=io.StringIO())
+    with pytest.raises(RewardError):
+        train(config, console=console)
+    assert console._live_stack == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from concord.run.live import SHARES, reward_metric
+from concord.run.live import SHARES, known, reward_metric
 
 _WINDOW = 5
 
@@ -32,7 +32,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], rewards: Sequence[str], 
     for place, (title, lines) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(down, across, place)
         for label, metric in lines.items():
-            points = [(entry["step"], entry[metric]) for entry in entries if metric in entry]
+            points = [(entry["step"], entry[metric]) for entry in entries if known([entry.get(metric)])]
             steps, values = [step for step, _ in points], [value for _, value in points]
             (line,) = axes.plot(steps, values, alpha=0.25, linewidth=1)
             axes.plot(steps, _smoothed(values), color=line.get_color(), label=label)

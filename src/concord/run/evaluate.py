@@ -70,17 +70,17 @@ def evaluate(
     unfinished = 0
     was_training = model.training
     model.eval()
-    generator_state = torch.get_rng_state()
-    torch.manual_seed(seed)
     starts = range(0, len(rows), batch_size)
-    for start in track(starts, title, console=console, transient=True, disable=console is None):
-        batch = rows[start : start + batch_size]
-        ids, ended = _generate(model, tokenizer, batch["prompt"], max_new_tokens, temperature)
-        lengths += [len(tokens) for tokens in ids]
-        unfinished += ended.count(False)
-        for name, column in _score(functions, batch, ids, tokenizer).items():
-            scores[name] += column
-    torch.set_rng_state(generator_state)
+    # Whatever is drawn here, what comes after draws as if this had not been.
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for start in track(starts, title, console=console, transient=True, disable=console is None):
+            batch = rows[start : start + batch_size]
+            ids, ended = _generate(model, tokenizer, batch["prompt"], max_new_tokens, temperature)
+            lengths += [len(tokens) for tokens in ids]
+            unfinished += ended.count(False)
+            for name, column in _score(functions, batch, ids, tokenizer).items():
+                scores[name] += column
     model.train(was_training)
     return Evaluation(
         rewards={name: _mean(column) for name, column in scores.items()},

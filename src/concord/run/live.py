@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -28,6 +28,11 @@ def reward_metric(name: str) -> str:
     return f"rewards/{name}/mean"
 
 
+def known(values: Iterable[float | None]) -> list[float]:
+    """Those that are numbers: TRL logs None or NaN where nothing was measured."""
+    return [value for value in values if value is not None and not math.isnan(value)]
+
+
 class LiveTable(TrainerCallback):  # type: ignore[misc]
     """A callback that shows a run's course: every tenth of it becomes a row of means.
 
@@ -38,7 +43,6 @@ class LiveTable(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, rewards: Sequence[str], console: Console) -> None:
         self._columns = {**{name: reward_metric(name) for name in rewards}, **SHARES}
-        self._console = console
         self._rows: list[tuple[str, list[float]]] = []
         self._recent: list[Mapping[str, float]] = []
         self._progress = Progress(
@@ -67,15 +71,19 @@ class LiveTable(TrainerCallback):  # type: ignore[misc]
             self._recent = []
             self._live.update(self._picture())
 
+    def stop(self) -> None:
+        """Give the terminal back, also where training was broken off."""
+        self._live.stop()
+
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             self._live.update(self._table())
-            self._live.stop()
+            self.stop()
 
     def _means(self) -> list[float]:
         means = []
         for metric in self._columns.values():
-            values = [logs[metric] for logs in self._recent if metric in logs and not math.isnan(logs[metric])]
+            values = known(logs.get(metric) for logs in self._recent)
             means.append(sum(values) / len(values) if values else math.nan)
         return means
 

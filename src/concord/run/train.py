@@ -17,6 +17,7 @@ from concord.run.curves import draw_curves
 from concord.run.data import load_rows
 from concord.run.evaluate import Evaluation, evaluate
 from concord.run.folder import check_run_folder, open_run_folder
+from concord.run.live import LiveTable
 from concord.run.paths import model_source
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
     if process.is_main_process:
         check_run_folder(config.out, config, resume)
     rewards = config.named_rewards()
-    trainer = build(config, console)
+    live = LiveTable([reward.name for reward in rewards], console)
+    trainer = build(config, live)
     if process.is_main_process:
         open_run_folder(config.out, config, resume)
     process.wait_for_everyone()
@@ -76,8 +78,11 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
         base = held_out(config, trainer, console, "Evaluating the base policy")
         if process.is_main_process:
             write_evaluations(config.out, base=base)
-    # A run that was stopped before its first checkpoint starts over.
-    trainer.train(resume_from_checkpoint=True if resume and any(config.out.glob("checkpoint-*")) else None)
+    try:
+        # A run that was stopped before its first checkpoint starts over.
+        trainer.train(resume_from_checkpoint=True if resume and any(config.out.glob("checkpoint-*")) else None)
+    finally:
+        live.stop()
     trainer.save_model(str(config.out / MODEL))
     trained = held_out(config, trainer, console, "Evaluating the trained policy")
     if process.is_main_process:
@@ -89,14 +94,12 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
     return Trained(config.out, base, trained)
 
 
-def build(config: RunConfig, console: Console) -> ConcordTrainer:
-    """The trainer that a configuration describes, with model and rows loaded."""
+def build(config: RunConfig, live: LiveTable) -> ConcordTrainer:
+    """The trainer that a configuration describes, with model and rows loaded; its course shows in ``live``."""
     from transformers import AutoTokenizer, PrinterCallback
 
     from concord.engines.trl import ConcordConfig, ConcordTrainer
-    from concord.run.live import LiveTable
 
-    rewards = config.named_rewards()
     source = model_source(config.model)
     tokenizer = AutoTokenizer.from_pretrained(source)
     rows = load_rows(config.data, tokenizer, config.seed)
@@ -113,12 +116,12 @@ def build(config: RunConfig, console: Console) -> ConcordTrainer:
     )
     trainer = ConcordTrainer(
         model=source,
-        reward_funcs=[checked(reward) for reward in rewards],
+        reward_funcs=[checked(reward) for reward in config.named_rewards()],
         args=args,
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=_lora(config.peft),
-        callbacks=[LiveTable([reward.name for reward in rewards], console)],
+        callbacks=[live],
     )
     trainer.remove_callback(PrinterCallback)  # the table says it
     return trainer

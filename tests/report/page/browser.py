@@ -11,18 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--hide-scrollbars",
-)
+from scripts.screenshot_report import FLAGS
 
 
 @contextmanager
