@@ -56,7 +56,7 @@ def test_methods_lists_all_and_matches_globs(run: Run) -> None:
     assert set(json.loads(run("methods", "gd*", "--json").stdout)) == {"gdpo", "gd2po", "gd2po_hard"}
     nothing = run("methods", "zz*")
     assert nothing.returncode == 2
-    assert "no method matches 'zz*'; there are dapo," in nothing.stderr
+    assert "no method matches 'zz*'; there are clipo," in nothing.stderr
 
 
 def test_show_has_card_chain_formula_needs_numerics(run: Run) -> None:
@@ -117,7 +117,7 @@ def test_a_failing_reward_is_named_without_a_traceback(run: Run, run_file: Path)
     path.write_text(path.read_text().replace("1.0 - len(t.split()) / 8", "1 / 0"))
     done = run("train", str(run_file), "data.eval=null")
     assert done.returncode == 2
-    assert "error: reward 'brief' raised ZeroDivisionError: division by zero" in done.stderr
+    assert "error: reward 'brief': 16 of 16 scores failed; the first: ZeroDivisionError: division by zero" in done.stderr
     assert "Traceback" not in done.stderr
 
 

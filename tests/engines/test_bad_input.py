@@ -92,7 +92,7 @@ def test_weight_of_an_unknown_reward(tmp_path: Path) -> None:
 
 
 def test_two_rewards_of_one_name(tmp_path: Path) -> None:
-    with pytest.raises(DuplicateName, match="two reward functions are named 'early'"):
+    with pytest.raises(DuplicateName, match="reward names must differ; used more than once: 'early'"):
         tiny.trainer(tmp_path, rewards=[tiny.early, functools.partial(tiny.early)])
 
 
@@ -124,9 +124,12 @@ def test_too_few_prompts_for_a_generation_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ([1.0], "reward 'odd' returned 1 score for 16 completions"),
-        (3.0, "reward 'odd' returned 3.0 .float.; return a list"),
-        (["good"] * 16, "reward 'odd' returned 'good' .str. at index 0; a score is a number, or None"),
+        ([1.0], "reward 'odd': 16 of 16 scores invalid; the first: returned 1 score for 16 completions"),
+        (3.0, "reward 'odd': 16 of 16 scores invalid; the first: returned 3.0 .float.; return a list"),
+        (
+            ["good"] * 16,
+            "reward 'odd': 16 of 16 scores invalid; the first: returned 'good' .str.; a score is a number, or None",
+        ),
     ],
 )
 def test_a_reward_that_answers_with_something_else(tmp_path: Path, answer: Any, said: str) -> None:
@@ -141,7 +144,9 @@ def test_an_asynchronous_reward_is_checked_too(tmp_path: Path) -> None:
     async def slow(completions: list[str], **_: Any) -> list[float]:
         return [0.0]
 
-    with pytest.raises(RewardError, match="reward 'slow' returned 1 score for 16 completions"):
+    with pytest.raises(
+        RewardError, match="reward 'slow': 16 of 16 scores invalid; the first: returned 1 score for 16 completions"
+    ):
         tiny.trainer(tmp_path, rewards=[slow]).train()
 
 

@@ -15,6 +15,7 @@ from transformers import HfArgumentParser
 
 from concord import Groups, Rollouts, create
 from concord.engines.trl import ConcordConfig, ConcordTrainer
+from concord.rewards import NamedReward
 from tests.engines import tiny
 from tests.engines.gradients import Loss, assert_gradients, assert_table, expected, mean_kl, record
 
@@ -147,7 +148,7 @@ def test_arguments_from_a_command_line(tmp_path: Path) -> None:
 
 
 def test_what_did_not_score_takes_no_part(tmp_path: Path) -> None:
-    """None, NaN and an infinity are the same missing score; a row without any is not trained on."""
+    """A missing score is None, or NaN and infinity where the reward says so; a row without any is not trained on."""
 
     def patchy(completions: list[str], **_: Any) -> list[float | None]:
         odd = [None, math.nan, math.inf]
@@ -156,7 +157,9 @@ def test_what_did_not_score_takes_no_part(tmp_path: Path) -> None:
     def rare(completions: list[str], **_: Any) -> list[float | None]:
         return [None if i % 8 == 0 else 1.0 - len(text) for i, text in enumerate(completions)]
 
-    trainer = tiny.trainer(tmp_path, rewards=[patchy, rare], method="gdpo", max_steps=1)
+    trainer = tiny.trainer(
+        tmp_path, rewards=[NamedReward("patchy", patchy, on_error="abstain"), rare], method="gdpo", max_steps=1
+    )
     (step,) = record(trainer)
     entry = trainer.state.log_history[0]
     advantages = list(trainer._logs["advantages"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from concord.core.errors import ConfigError, DuplicateName
-from concord.rewards import NamedReward, check_distinct, load, toolrl
+from concord.rewards import Limits, NamedReward, Source, Steps, check_distinct, load, toolrl
 
 
 def write(path: Path, text: str) -> Path:
@@ -24,7 +26,7 @@ def ones(completions: list[str], **_: Any) -> list[float]:
 
 def test_a_function_of_a_module() -> None:
     reward = load("right", "concord.rewards.toolrl:correctness", weight=2)
-    assert reward == NamedReward("right", toolrl.correctness, 2)
+    assert reward == NamedReward("right", Source(toolrl.correctness, "concord.rewards.toolrl:correctness"), 2)
 
 
 def test_a_function_of_a_file_that_imports_its_neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +39,8 @@ def test_a_function_of_a_file_that_imports_its_neighbour(tmp_path: Path, monkeyp
         "def called(completions, **_):\n    return [len(CALLS)] * len(completions)\n",
     )
     half, called = load("half", f"{file}:half"), load("called", f"{file}:called")
-    assert half.function(completions=["a"]) == [0.5]
-    assert called.function(completions=["a"]) == [1]  # one module, run once
+    assert half.source.target(completions=["a"]) == [0.5]
+    assert called.source.target(completions=["a"]) == [1]  # one module, run once
 
 
 def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
@@ -46,13 +48,12 @@ def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "mine.py", f"def f(completions, **_): return [{score}]")
     a, b = (load(name, f"{tmp_path}/{name}/mine.py:f") for name in ("a", "b"))
-    assert (a.function(completions=["x"]), b.function(completions=["x"])) == ([1], [2])
+    assert (a.source.target(completions=["x"]), b.source.target(completions=["x"])) == ([1], [2])
 
 
 BROKEN = {
     "no file": ("nowhere.py:f", r"'bad': no file .*nowhere\.py"),
     "no function": ("mine.py:corectness", r"has no function 'corectness'; did you mean 'correctness'\?"),
-    "not callable": ("mine.py:NUMBER", r"3 is a int, not a function"),
     "fails on import": ("broken.py:f", r"broken\.py fails on import: ZeroDivisionError: division by zero"),
     "not Python": ("syntax.py:f", r"syntax\.py fails on import: SyntaxError"),
     "no function named": ("mine.py", r"names no function; write file\.py:function"),
@@ -101,6 +102,70 @@ def test_a_reward_without_a_name() -> None:
 
 
 def test_a_name_used_twice() -> None:
-    check_distinct([NamedReward("a", ones), NamedReward("b", ones)])
+    check_distinct(["a", "b"])
     with pytest.raises(DuplicateName, match="used more than once: 'a'"):
-        check_distinct([NamedReward("a", ones), NamedReward("b", ones), NamedReward("a", ones, 2.0)])
+        check_distinct(["a", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"when": "format"}, "'format' is no condition on a reward"),
+        ({"scale": 0}, "scale 0 makes every score the same"),
+        ({"scale": "2"}, "scale must be a number, got '2'"),
+        ({"shift": math.inf}, "shift must be finite"),
+        ({"clamp": (1, 1)}, r"clamp is \[least, greatest\], got \[1, 1\]"),
+        ({"clamp": (math.nan, 1)}, "an end of clamp must be finite"),
+        ({"on_error": "abstian"}, "on_error is one of raise, abstain, zero, worst; got 'abstian'; did you mean"),
+        ({"on_error": "worst"}, "on_error: worst needs both ends of clamp"),
+        ({"on_error": "worst", "clamp": (0, None)}, "on_error: worst needs both ends of clamp"),
+        ({"max_failed": 0}, "max_failed is a share of the batch, above 0 and at most 1; got 0"),
+        ({"max_failed": 1.5}, "max_failed is a share of the batch"),
+    ],
+)
+def test_settings_that_will_not_do(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"reward 'short': {said}"):
+        NamedReward("short", ones, **settings)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"timeout": 0}, "timeout must be a positive number of seconds, got 0"),
+        ({"batch_timeout": math.inf}, "batch_timeout must be a positive number of seconds"),
+        ({"workers": 0}, "workers must be a positive whole number, got 0"),
+        ({"workers": True}, "workers must be a positive whole number"),
+        ({"batch_size": 1.5}, "batch_size must be a positive whole number"),
+    ],
+)
+def test_limits_that_will_not_do(limits: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Limits(**limits)
+
+
+def test_scores_are_scaled_then_shifted_then_clamped() -> None:
+    reward = NamedReward("toxic", ones, scale=-2.0, shift=1.0, clamp=(-0.5, 0.5))
+    assert [reward.adjusted(x) for x in (0.0, 0.4, 0.5, 1.0)] == pytest.approx([0.5, 0.2, 0.0, -0.5])
+    assert NamedReward("low", ones, clamp=(None, 1.0)).adjusted(-1e9) == -1e9
+
+
+def test_what_counts_instead_of_a_score() -> None:
+    worst = NamedReward("w", ones, Steps({0: 1.0, 10: -1.0}), clamp=(-3.0, 3.0), on_error="worst")
+    assert [worst.instead(step) for step in (0, 10)] == [-3.0, 3.0]  # the end that counts least
+    assert [NamedReward("r", ones, on_error=policy).instead(0) for policy in ("abstain", "zero")] == [None, 0.0]
+
+
+def test_the_code_behind_a_reward_is_known_by_its_hash(tmp_path: Path) -> None:
+    file = write(tmp_path / "hashed.py", "def f(completions, **_): return [1.0]")
+    code = load("f", f"{file}:f").source.code()
+    assert code == {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert NamedReward("p", functools.partial(ones)).source.code()["file"] == __file__
+    assert NamedReward("b", len).source.code() == {}
+
+
+def test_what_another_process_can_import() -> None:
+    assert Source(ones).importable() == f"{__name__}:ones"
+    assert Source(len, "somewhere.py:f").importable() == "somewhere.py:f"
+    for target in (lambda completions: completions, functools.partial(ones), Limits()):
+        with pytest.raises(ConfigError, match="cannot be run in a process of its own"):
+            Source(target).importable()

@@ -24,6 +24,7 @@ def command(
     """Answer the held-out prompts of a run and score the answers: base against trained, or any models."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from concord.rewards import RewardSet
     from concord.run.config import load_config
     from concord.run.data import load_rows
     from concord.run.evaluate import Evaluation, evaluate
@@ -39,6 +40,7 @@ def command(
     hush()
     models = {name: name for name in model} if model else {"base": config.model, "trained": str(config.out / MODEL)}
     found: dict[str, Evaluation] = {}
+    rewards = RewardSet(config.named_rewards())
     for name, path in models.items():
         if name == "trained" and not Path(path).is_dir():
             continue  # the run has not finished, or not begun
@@ -48,7 +50,7 @@ def command(
             AutoModelForCausalLM.from_pretrained(source, dtype="auto"),
             tokenizer,
             load_rows(config.data.eval, tokenizer, config.seed),
-            config.named_rewards(),
+            rewards,
             max_new_tokens=int(config.engine.get("max_completion_length", 256)),
             batch_size=batch_size,
             temperature=temperature,
@@ -56,6 +58,7 @@ def command(
             console=output.stderr,
             title=f"Evaluating {name}",
         )
+    rewards.close()
     if json:
         output.print_json(output.as_data(found))
     else:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from concord.core.status import FAULTS, INVALID, SCORED
 from concord.dumps.formats.base import Rollout, digest
-from concord.dumps.rows import INVALID, NOT_SCORED, SCORED, GroupRows
+from concord.dumps.rows import NOT_SCORED, GroupRows
 from concord.dumps.values import fact, number
 
 WINDOW_ROWS = 65_536
@@ -182,8 +183,8 @@ def _statuses(rollouts: list[Rollout], scores: np.ndarray, names: tuple[str, ...
 def _status(word: object, score: float) -> str:
     if math.isinf(score):
         return INVALID
-    if not math.isnan(score):
-        return SCORED
+    if not math.isnan(score):  # what stands in for a score that failed is no score of the function's
+        return str(word) if word in FAULTS else SCORED
     return str(word) if word and word != SCORED else NOT_SCORED
 
 

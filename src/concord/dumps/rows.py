@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCORED, ABSTAINED, FAILED, TIMED_OUT, INVALID = "scored", "abstained", "failed", "timed out", "invalid"
 NOT_SCORED = "not scored"
 """There is no score, and the dump does not say why."""
 

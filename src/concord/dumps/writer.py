@@ -15,8 +15,10 @@ from concord.core.errors import DumpError, MissingExtra
 from concord.core.moments import group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
+from concord.core.status import ABSTAINED, STATUSES
 
 SCHEMA_VERSION = 1
+_ABSTAINED = STATUSES.index(ABSTAINED)
 METADATA_KEY = b"concord"
 
 
@@ -31,15 +33,17 @@ def write(
     outcome: Outcome,
     unselected: Tensor,
     weights: Mapping[str, float] | None = None,
+    gated: Sequence[str] = (),
     config_hash: str = "",
 ) -> Path:
     """Write one step's rollouts to ``folder/rollouts_{step:08d}.parquet``.
 
     Columns: ``run, step, group, rollout, prompt, completion``; for each reward ``reward/<name>``
-    (null where it has no score), ``weight/<name>`` and ``status/<name>`` ("scored" or
-    "abstained"); ``advantage_before`` and ``advantage``; ``keep``; ``query_weight``, the share of
-    the group's scored rollouts that is kept; ``length`` and ``truncated``, null where the batch has
-    no such column; ``config_hash``. The schema's version stands in the file's metadata.
+    (null where it has no score), ``weight/<name>``, ``status/<name>`` (a word of
+    :mod:`concord.core.status`) and, where it is gated, ``gate/<name>``; ``advantage_before`` and
+    ``advantage``; ``keep``; ``query_weight``, the share of the group's scored rollouts that is kept;
+    ``length`` and ``truncated``, null where the batch has no such column; ``config_hash``. The
+    schema's version stands in the file's metadata.
 
     The file appears whole or not at all: it is written beside its place and moved there.
 
@@ -48,9 +52,11 @@ def write(
         run: the run's name.
         step: the optimisation step that these rollouts feed.
         prompts, completions: N texts each.
-        batch, outcome: what went into the chain and what came out.
+        batch, outcome: what went into the chain and what came out. Without a column "statuses"
+            (``[N, K]``, indices of ``STATUSES``) what has no score has abstained.
         unselected: ``[N]``, the advantages without masks and group weights, from ``Chain.unselective``.
-        weights: reward weights by name; 1 where not named.
+        weights: reward weights in force, by name; 1 where not named.
+        gated: the rewards whose column of "gates" (``[N, K]`` bool) is written.
         config_hash: of the resolved configuration.
 
     Raises:
@@ -68,7 +74,7 @@ def write(
         "rollout": pa.array(range(count), pa.int64()),
         "prompt": pa.array(prompts, pa.string()),
         "completion": pa.array(completions, pa.string()),
-        **_reward_columns(batch, weights or {}, pa),
+        **_reward_columns(batch, weights or {}, gated, pa),
         **_outcome_columns(batch, outcome, unselected),
         "length": _optional(batch, "lengths", pa.int64(), pa),
         "truncated": _optional(batch, "truncated", pa.bool_(), pa),
@@ -105,13 +111,16 @@ def _outcome_columns(batch: Rollouts, outcome: Outcome, unselected: Tensor) -> d
     }
 
 
-def _reward_columns(batch: Rollouts, weights: Mapping[str, float], pa: Any) -> dict[str, Any]:
+def _reward_columns(batch: Rollouts, weights: Mapping[str, float], gated: Sequence[str], pa: Any) -> dict[str, Any]:
     columns = {}
-    for name, scores in zip(batch.names, batch.rewards.double().cpu().T, strict=True):
+    for k, (name, scores) in enumerate(zip(batch.names, batch.rewards.double().cpu().T, strict=True)):
         scored = scores.isfinite()
         columns[f"reward/{name}"] = pa.array(scores.numpy(), mask=~scored.numpy())
         columns[f"weight/{name}"] = pa.array([float(weights.get(name, 1.0))] * len(scores), pa.float64())
-        columns[f"status/{name}"] = pa.array(["scored" if ok else "abstained" for ok in scored.tolist()], pa.string())
+        codes = batch.columns["statuses"][:, k] if "statuses" in batch.columns else _ABSTAINED * ~scored
+        columns[f"status/{name}"] = pa.array([STATUSES[code] for code in codes.tolist()], pa.string())
+        if name in gated:
+            columns[f"gate/{name}"] = pa.array(batch.columns["gates"][:, k].tolist(), pa.bool_())
     return columns
 
 

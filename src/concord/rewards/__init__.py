@@ -1,6 +1,33 @@
-"""Reward functions: named, weighted, and checked before their scores become a gradient."""
+"""Rewards: functions in any framework's form, servers and models; named, weighed, gated, and never lost."""
 
+from concord.rewards.batch import RewardBatch
+from concord.rewards.gate import Gate, Gates
+from concord.rewards.judge import judge
+from concord.rewards.model import RewardModel
 from concord.rewards.named import NamedReward, check_distinct, load
-from concord.rewards.scores import CheckedReward, checked, read_scores
+from concord.rewards.reward_set import RewardSet
+from concord.rewards.runners.http import HttpReward
+from concord.rewards.schedule import Cosine, Linear, Schedule, Steps
+from concord.rewards.scores import Scored
+from concord.rewards.source import Limits, Source, find
 
-__all__ = ["CheckedReward", "NamedReward", "check_distinct", "checked", "load", "read_scores"]
+__all__ = [
+    "Cosine",
+    "Gate",
+    "Gates",
+    "HttpReward",
+    "Limits",
+    "Linear",
+    "NamedReward",
+    "RewardBatch",
+    "RewardModel",
+    "RewardSet",
+    "Schedule",
+    "Scored",
+    "Source",
+    "Steps",
+    "check_distinct",
+    "find",
+    "judge",
+    "load",
+]

@@ -1,122 +1,153 @@
-"""A reward with its name and weight, and how to find its function."""
+"""A reward: its name, where its scores come from, and what they count for."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import math
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from concord.core.errors import ConfigError, DuplicateName, nearest
+from concord.rewards.gate import Gate
+from concord.rewards.schedule import Schedule, check_number
+from concord.rewards.source import Limits, Source, find
+
+POLICIES = ("raise", "abstain", "zero", "worst")
+"""What a rollout counts for whose score failed, timed out or is invalid."""
 
 
 @dataclass(frozen=True)
 class NamedReward:
-    """A reward function, the name its scores go under, and what they count for.
+    """A reward as it is logged, weighed and dumped.
+
+        score = clamp(scale * returned + shift),    counted where the gate is open, 0 where it is not
 
     Attributes:
-        name: the reward's name in metrics, tables and dumps.
-        function: in TRL's signature, ``f(prompts, completions, completion_ids, **columns) -> list``,
-            called by keyword; plain or async. A score is a number, or None where the reward abstains.
-        weight: its factor in the sum of rewards; any finite number.
+        name: in metrics, tables and dumps.
+        source: a function, in any of the forms of :mod:`concord.rewards.forms`; or a :class:`Source`, which says how
+            it is called. A score is a number, or None where the reward abstains.
+        weight: its factor in the sum of rewards, a finite number or a :class:`Schedule`; 0 only watches.
+        key: which of several scores that the function returns by name; None = its main one.
+        when: a condition on another reward, ``"format >= 1"``; see :class:`concord.rewards.gate.Gates`.
+        scale, shift: of the score.
+        clamp: the least and the greatest score, either may be None; None = as it is.
+        on_error: what a score counts for that failed, timed out or is invalid: ``raise`` stops the run, ``abstain``
+            leaves it out, ``zero`` is 0, ``worst`` the end of ``clamp`` that counts least under the weight.
+        max_failed: the share of a batch from which on such scores stop the run, in (0, 1]; None = never.
 
     Raises:
-        ConfigError: an empty name, a function that cannot be called, a weight that is not a finite number.
+        ConfigError: a field that is none of these.
     """
 
     name: str
-    function: Callable[..., Any]
-    weight: float = 1.0
+    source: Any
+    weight: float | Schedule = 1.0
+    key: str | None = None
+    when: str | None = None
+    scale: float = 1.0
+    shift: float = 0.0
+    clamp: tuple[float | None, float | None] | None = None
+    on_error: str = "raise"
+    max_failed: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("a reward needs a name; it is what its metrics are logged under")
-        if not callable(self.function):
+        try:
+            self._settle()
+        except ConfigError as error:
+            raise ConfigError(f"reward {self.name!r}: {error}") from error
+
+    def _settle(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        put("source", self.source if isinstance(self.source, Source) else Source(self.source))
+        if not hasattr(self.weight, "at"):
+            check_number("the weight", self.weight)
+        for name in ("scale", "shift"):
+            check_number(name, getattr(self, name))
+        if not self.scale:
+            raise ConfigError("scale 0 makes every score the same; to watch a reward only, give it weight 0")
+        self.gate  # noqa: B018 parsed, to check it
+        low, high = self.clamp or (None, None)
+        for end in (low, high):
+            if end is not None:
+                check_number("an end of clamp", end)
+        if low is not None and high is not None and low >= high:
+            raise ConfigError(f"clamp is [least, greatest], got [{low}, {high}]")
+        if self.on_error not in POLICIES:
+            known = ", ".join(POLICIES)
             raise ConfigError(
-                f"reward {self.name!r}: {self.function!r} is a {type(self.function).__name__}, not a function"
+                f"on_error is one of {known}; got {self.on_error!r}" + nearest(str(self.on_error), POLICIES)
             )
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float):
-            raise ConfigError(f"reward {self.name!r}: the weight must be a number, got {self.weight!r}")
-        if not math.isfinite(self.weight):
-            raise ConfigError(f"reward {self.name!r}: the weight must be finite, got {self.weight}")
+        if self.on_error == "worst" and (low is None or high is None):
+            raise ConfigError("on_error: worst needs both ends of clamp, one of which is the worst score")
+        if self.max_failed is not None:
+            check_number("max_failed", self.max_failed)
+            if not 0 < self.max_failed <= 1:
+                raise ConfigError(f"max_failed is a share of the batch, above 0 and at most 1; got {self.max_failed}")
+
+    @property
+    def gate(self) -> Gate | None:
+        """What ``when`` says."""
+        return None if self.when is None else Gate.parse(self.when)
+
+    def weight_at(self, step: int) -> float:
+        """The weight in force at an optimisation step."""
+        return float(self.weight) if isinstance(self.weight, int | float) else self.weight.at(step)
+
+    def adjusted(self, returned: float) -> float:
+        """The score for what the function returned."""
+        low, high = self.clamp or (None, None)
+        score = self.scale * returned + self.shift
+        score = score if low is None else max(low, score)
+        return score if high is None else min(high, score)
+
+    def instead(self, step: int) -> float | None:
+        """What counts where the score failed, timed out or is invalid."""
+        if self.on_error == "worst":
+            assert self.clamp is not None
+            return self.clamp[0] if self.weight_at(step) >= 0 else self.clamp[1]
+        return 0.0 if self.on_error == "zero" else None
 
 
-def load(name: str, path: str, weight: float = 1.0) -> NamedReward:
+def load(
+    name: str,
+    path: str,
+    weight: float | Schedule = 1.0,
+    *,
+    form: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    limits: Limits = Limits(),  # noqa: B008 frozen
+    **settings: Any,
+) -> NamedReward:
     """Import a reward function from ``file.py:function`` or ``package.module:function``.
 
-    A file is run once, whatever the number of functions taken from it, and may import the files beside it. It is
-    code of yours, run with your rights.
+    Args:
+        name, weight, and settings: of :class:`NamedReward`.
+        path, form, options, limits: of :class:`Source`.
 
     Raises:
-        ConfigError: the path has not that form, there is no such file, module or function, the import fails,
-            or as :class:`NamedReward`.
+        ConfigError: as :func:`concord.rewards.source.find` and :class:`NamedReward`.
 
     Example:
         >>> load("length", "concord.rewards.toolrl:length", weight=0.5).weight
         0.5
     """
-    source, colon, attribute = path.rpartition(":")
-    if not (colon and source and attribute):
-        raise ConfigError(
-            f"reward {name!r}: {path!r} names no function; write file.py:function or package.module:function"
-        )
-    module = _from_file(name, Path(source)) if source.endswith(".py") else _from_module(name, source)
-    if not hasattr(module, attribute):
-        public = [known for known, value in vars(module).items() if callable(value)]
-        raise ConfigError(f"reward {name!r}: {source} has no function {attribute!r}" + nearest(attribute, public))
-    return NamedReward(name, getattr(module, attribute), weight)
+    try:
+        target = find(path)
+    except ConfigError as error:
+        raise ConfigError(f"reward {name!r}: {error}") from error
+    return NamedReward(name, Source(target, path, form, options or {}, limits), weight, **settings)
 
 
-def check_distinct(rewards: Sequence[NamedReward]) -> None:
+def check_distinct(names: Sequence[str]) -> None:
     """Refuse two rewards of one name: they would share one column and one curve.
 
     Raises:
         DuplicateName: naming them.
     """
-    twice = [name for name, count in Counter(reward.name for reward in rewards).items() if count > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DuplicateName(f"reward names must differ; used more than once: {', '.join(map(repr, twice))}")
-
-
-def _from_file(name: str, path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
-    if not path.is_file():
-        raise ConfigError(f"reward {name!r}: no file {path}")
-    # The digest keeps apart two files of one name in different folders.
-    module_name = f"concord_reward_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None  # the suffix is .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    sys.modules[module_name] = module  # before it runs: dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise ConfigError(f"reward {name!r}: {path} fails on import: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _from_module(name: str, source: str) -> ModuleType:
-    try:
-        return importlib.import_module(source)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (source == error.name or source.startswith(error.name + ".")):
-            raise ConfigError(
-                f"reward {name!r}: no module {source!r}; install its package, or name a file: "
-                f"path/to/{source.rpartition('.')[2]}.py:function"
-            ) from error
-        raise ConfigError(f"reward {name!r}: {source} fails on import: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"reward {name!r}: {source} fails on import: {type(error).__name__}: {error}") from error

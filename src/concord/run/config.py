@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
-from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName, nearest
-from concord.rewards import NamedReward, load
+from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName
+from concord.rewards import NamedReward
 from concord.run import paths, safe_yaml
 from concord.run.overrides import apply_overrides
-
-Count = Annotated[int, Field(strict=True, ge=1)]
-Text = Annotated[str, Field(min_length=1)]
+from concord.run.rewards import RewardConfig, build_rewards, check_rewards
+from concord.run.section import Count, Section, Text, at_key, unknown_key
 
 _OURS = {"output_dir": "out", "seed": "seed", "reward_weights": "rewards.<name>.weight"}
 """Options of TRL's that a key of ours sets."""
-
-
-def _at(key: object, text: str) -> PydanticCustomError:
-    return PydanticCustomError("at_key", "{text}", {"key": str(key), "text": text})
-
-
-def _unknown(key: object, known: Iterable[str]) -> PydanticCustomError:
-    return _at(key, "unknown key" + nearest(str(key), known))
-
-
-class Section(BaseModel):
-    """A mapping with a fixed set of keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_keys(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and cls.model_config["extra"] == "forbid":
-            for key in value:
-                if key not in cls.model_fields:
-                    raise _unknown(key, cls.model_fields)
-        return value
 
 
 class MethodConfig(Section):
@@ -70,14 +45,14 @@ class MethodConfig(Section):
         from concord.methods import builder, create
 
         if "weights" in self.parameters:
-            raise _at("weights", "weights stand with the rewards, as rewards.<name>.weight")
+            raise at_key("weights", "weights stand with the rewards, as rewards.<name>.weight")
         try:
             known = inspect.signature(builder(self.name)).parameters
         except UnknownName as error:
-            raise _at("name", str(error)) from error
+            raise at_key("name", str(error)) from error
         for key in self.parameters:
             if key not in known:
-                raise _unknown(key, known)
+                raise unknown_key(key, known)
         try:
             create(self.name, **self.parameters)
         except (ConcordError, TypeError, ValueError) as error:
@@ -124,15 +99,8 @@ class DataConfig(RowsConfig):
     @model_validator(mode="after")
     def _held_out(self) -> DataConfig:
         if self.eval and (self.eval.path, self.eval.name, self.eval.split) == (self.path, self.name, self.split):
-            raise _at("eval", "reads the rows that are trained on; name another split or another path")
+            raise at_key("eval", "reads the rows that are trained on; name another split or another path")
         return self
-
-
-class RewardConfig(Section):
-    """A reward: where its function is, and what it counts for."""
-
-    path: Text
-    weight: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
 
 
 class RunConfig(Section):
@@ -154,7 +122,7 @@ class RunConfig(Section):
     method: MethodConfig
     data: DataConfig
     rewards: Annotated[dict[str, RewardConfig], Field(min_length=1)]
-    engine: dict[str, Any] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
     refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
     out: Path
@@ -162,18 +130,15 @@ class RunConfig(Section):
 
     @field_validator("rewards")
     @classmethod
-    def _usable_names(cls, rewards: dict[str, RewardConfig]) -> dict[str, RewardConfig]:
-        for name in rewards:
-            if not re.fullmatch(r"\w[\w-]*", name):  # a column of tables and a part of metric names
-                raise _at(name, "a reward's name is made of letters, digits, _ and -")
-        return rewards
+    def _that_fit(cls, rewards: dict[str, RewardConfig]) -> dict[str, RewardConfig]:
+        return check_rewards(rewards)
 
     @field_validator("engine")
     @classmethod
     def _known_to_trl(cls, engine: dict[str, Any]) -> dict[str, Any]:
         for key in engine:
             if key in _OURS:
-                raise _at(key, f"is set by {_OURS[key]}; leave it out here")
+                raise at_key(key, f"is set by {_OURS[key]}; leave it out here")
         if engine:
             try:
                 from trl import GRPOConfig
@@ -204,14 +169,13 @@ class RunConfig(Section):
     def _as_text(self, out: Path) -> str:
         return str(out)
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """The rewards' weights by name."""
-        return {name: reward.weight for name, reward in self.rewards.items()}
-
     def named_rewards(self) -> tuple[NamedReward, ...]:
-        """The rewards with their functions imported; raises ConfigError as :func:`concord.rewards.load`."""
-        return tuple(load(name, reward.path, reward.weight) for name, reward in self.rewards.items())
+        """The rewards with their functions imported and their models loaded.
+
+        Raises:
+            ConfigError: as :func:`concord.rewards.load`.
+        """
+        return build_rewards(self.rewards)
 
     def to_yaml(self) -> str:
         """The resolved configuration; :func:`load_config` on it gives an equal one."""
@@ -222,7 +186,7 @@ def _check_fields(options: Mapping[str, Any], owner: type[Any]) -> None:
     known = [field.name for field in dataclasses.fields(owner) if field.init]
     for key in options:
         if key not in known:
-            raise _unknown(key, known)
+            raise unknown_key(key, known)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import track
 
 from concord.core.errors import ConfigError, MissingExtra, nearest
-from concord.rewards.scores import PASSED
+from concord.rewards.batch import RESERVED
 from concord.run.config import RowsConfig
 from concord.run.paths import BUILTIN, DATA_FILES
 
@@ -42,7 +42,7 @@ def load_rows(data: RowsConfig, tokenizer: PreTrainedTokenizerBase | None = None
             without a chat template.
     """
     dataset = _name_columns(_read(data, seed), data)
-    taken = [name for name in PASSED if name in dataset.column_names]
+    taken = [name for name in RESERVED if name in dataset.column_names]
     if taken:
         _log.warning("data: left out the columns %s: TRL passes rollouts under those names", ", ".join(taken))
         dataset = dataset.remove_columns(taken)

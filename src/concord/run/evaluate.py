@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from concord.rewards import NamedReward, checked
+from concord.rewards import RewardBatch, RewardSet
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,7 +39,7 @@ def evaluate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
-    rewards: Sequence[NamedReward],
+    rewards: RewardSet,
     *,
     max_new_tokens: int,
     batch_size: int = 64,
@@ -56,16 +53,18 @@ def evaluate(
     Args:
         model, tokenizer: the policy.
         rows: with column ``prompt``, text or messages; all columns go to the rewards.
-        rewards: as in training; weights play no part.
+        rewards: as in training, gates included; weights play no part.
         max_new_tokens: where a response is cut.
         batch_size: prompts at a time.
         temperature: 0 = greedy.
         seed: of the sampling, if there is any.
         console: where the progress bar is drawn; None = nowhere.
         title: of the progress bar.
+
+    Raises:
+        RewardError: a reward failed more often than it may.
     """
-    functions = {reward.name: checked(reward) for reward in rewards}
-    scores: dict[str, list[float | None]] = {name: [] for name in functions}
+    scores: dict[str, list[float | None]] = {name: [] for name in rewards.names}
     lengths: list[int] = []
     unfinished = 0
     was_training = model.training
@@ -79,7 +78,7 @@ def evaluate(
             ids, ended = _generate(model, tokenizer, batch["prompt"], max_new_tokens, temperature)
             lengths += [len(tokens) for tokens in ids]
             unfinished += ended.count(False)
-            for name, column in _score(functions, batch, ids, tokenizer).items():
+            for name, column in _score(rewards, batch, ids, tokenizer).items():
                 scores[name] += column
     model.train(was_training)
     return Evaluation(
@@ -130,18 +129,14 @@ def _generate(
 
 
 def _score(
-    functions: dict[str, Any], batch: dict[str, list[Any]], ids: list[list[int]], tokenizer: PreTrainedTokenizerBase
+    rewards: RewardSet, batch: dict[str, list[Any]], ids: list[list[int]], tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, list[float | None]]:
-    """The rewards as TRL calls them in training: by keyword, responses in the prompts' own form."""
+    """The rewards as in training: responses in the prompts' own form, gates applied."""
     texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
     talks = not isinstance(batch["prompt"][0], str)
     completions = [[{"role": "assistant", "content": text}] for text in texts] if talks else texts
     columns = {name: values for name, values in batch.items() if name != "prompt"}
-    scores = {}
-    for name, function in functions.items():
-        result = function(prompts=batch["prompt"], completions=completions, completion_ids=ids, **columns)
-        scores[name] = asyncio.run(result) if inspect.iscoroutine(result) else result
-    return scores
+    return rewards.counted(RewardBatch(batch["prompt"], completions, ids, columns))
 
 
 def _mean(column: list[float | None]) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from concord.core.errors import ConfigError, RunFolderError
+from concord.rewards import RewardSet
 from concord.run.config import RunConfig, load_config
+
+_log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
@@ -36,24 +40,38 @@ def check_run_folder(path: str | Path, config: RunConfig, resume: bool = False) 
         raise RunFolderError(f"{folder} is not empty and holds no run; set another out")
 
 
-def open_run_folder(path: str | Path, config: RunConfig, resume: bool = False) -> Path:
+def open_run_folder(path: str | Path, config: RunConfig, rewards: RewardSet, resume: bool = False) -> Path:
     """Make the folder of a new run, or check that it holds the run to go on with.
 
     A new folder gets ``config.yaml`` (resolved; :func:`load_config` on it gives an equal configuration) and
-    ``run.json`` (the seed, and the versions of concord, torch, trl and transformers). With several processes the
-    main one calls this, the others wait for it.
+    ``run.json`` (the seed, the versions of concord, torch, trl and transformers, and by reward the form of its
+    function with the file that holds it and that file's SHA-256). Going on with a run whose reward code has changed
+    is possible, and warned of. With several processes the main one calls this, the others wait for it.
 
     Raises:
         RunFolderError: as :func:`check_run_folder`.
     """
     folder = Path(path)
     check_run_folder(folder, config, resume)
-    if not resume:
+    code = {r.name: {"form": rewards.forms[r.name], **r.source.code()} for r in rewards.rewards}
+    if resume:
+        _warn_of_other_code(folder, code)
+    else:
         folder.mkdir(parents=True, exist_ok=True)
-        facts = {"seed": config.seed, "versions": _versions()}
+        facts = {"seed": config.seed, "versions": _versions(), "rewards": code}
         _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
         _write(folder / CONFIG, config.to_yaml())  # last: its presence says that the folder is complete
     return folder
+
+
+def _warn_of_other_code(folder: Path, code: dict[str, dict[str, str]]) -> None:
+    try:
+        there = json.loads((folder / FACTS).read_text(encoding="utf-8")).get("rewards", {})
+    except (OSError, ValueError):
+        return
+    for name, now in code.items():
+        if there.get(name, now).get("sha256") != now.get("sha256"):
+            _log.warning("reward %r: its file has changed since the run began; the steps before saw other scores", name)
 
 
 def _check_same(folder: Path, config: RunConfig) -> None:

@@ -50,6 +50,7 @@ def resolve(raw: dict[str, Any], folder: Path) -> None:
     _edit(data.get("eval") if isinstance(data, dict) else None, "path", lambda value: _data(value, folder))
     for reward in rewards.values() if isinstance(rewards, dict) else ():
         _edit(reward, "path", lambda value: _function(value, folder))
+        _edit(reward, "model", lambda value: _model(value, folder))
 
 
 def model_source(model: str) -> str:

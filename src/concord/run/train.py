@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from concord.rewards import checked
+from concord.rewards import RewardSet
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
 from concord.run.data import load_rows
@@ -66,35 +66,38 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
     process = PartialState()
     if process.is_main_process:
         check_run_folder(config.out, config, resume)
-    rewards = config.named_rewards()
-    live = LiveTable([reward.name for reward in rewards], console)
-    trainer = build(config, live)
+    rewards = RewardSet(config.named_rewards())
+    live = LiveTable(rewards.names, console)
+    trainer = build(config, rewards, live)
     if process.is_main_process:
-        open_run_folder(config.out, config, resume)
+        open_run_folder(config.out, config, rewards, resume)
+        for form, names in _by_form(rewards).items():
+            console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
     process.wait_for_everyone()
 
     base = _read_base(config.out) if resume else None
     if base is None:
-        base = held_out(config, trainer, console, "Evaluating the base policy")
+        base = held_out(config, trainer, rewards, console, "Evaluating the base policy")
         if process.is_main_process:
             write_evaluations(config.out, base=base)
     try:
         # A run that was stopped before its first checkpoint starts over.
         trainer.train(resume_from_checkpoint=True if resume and any(config.out.glob("checkpoint-*")) else None)
+        trainer.save_model(str(config.out / MODEL))
+        trained = held_out(config, trainer, rewards, console, "Evaluating the trained policy")
     finally:
         live.stop()
-    trainer.save_model(str(config.out / MODEL))
-    trained = held_out(config, trainer, console, "Evaluating the trained policy")
+        rewards.close()
     if process.is_main_process:
         history = trainer.state.log_history
         (config.out / METRICS).write_text("".join(json.dumps(entry) + "\n" for entry in history))
-        draw_curves(history, [reward.name for reward in rewards], config.out / CURVES)
+        draw_curves(history, rewards.names, config.out / CURVES)
         write_evaluations(config.out, base=base, trained=trained)
     process.wait_for_everyone()
     return Trained(config.out, base, trained)
 
 
-def build(config: RunConfig, live: LiveTable) -> ConcordTrainer:
+def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded; its course shows in ``live``."""
     from transformers import AutoTokenizer, PrinterCallback
 
@@ -108,7 +111,7 @@ def build(config: RunConfig, live: LiveTable) -> ConcordTrainer:
         output_dir=str(config.out),
         seed=config.seed,
         method=config.method.name,
-        method_args={**config.method.parameters, "weights": config.weights},
+        method_args=config.method.parameters,
         refill_rounds=config.refill_rounds,
         dump=str(config.out / ROLLOUTS),
         config_hash=config_hash(config),
@@ -116,7 +119,7 @@ def build(config: RunConfig, live: LiveTable) -> ConcordTrainer:
     )
     trainer = ConcordTrainer(
         model=source,
-        reward_funcs=[checked(reward) for reward in config.named_rewards()],
+        reward_funcs=rewards,
         args=args,
         train_dataset=rows,
         processing_class=tokenizer,
@@ -127,7 +130,9 @@ def build(config: RunConfig, live: LiveTable) -> ConcordTrainer:
     return trainer
 
 
-def held_out(config: RunConfig, trainer: ConcordTrainer, console: Console, title: str) -> Evaluation | None:
+def held_out(
+    config: RunConfig, trainer: ConcordTrainer, rewards: RewardSet, console: Console, title: str
+) -> Evaluation | None:
     """The trainer's policy on ``data.eval``, greedy; None if there is none. The main process does it."""
     if config.data.eval is None or not trainer.accelerator.is_main_process:
         return None
@@ -135,11 +140,18 @@ def held_out(config: RunConfig, trainer: ConcordTrainer, console: Console, title
         trainer.accelerator.unwrap_model(trainer.model),
         trainer.processing_class,
         load_rows(config.data.eval, trainer.processing_class, config.seed),
-        config.named_rewards(),
+        rewards,
         max_new_tokens=trainer.args.max_completion_length,
         console=console,
         title=title,
     )
+
+
+def _by_form(rewards: RewardSet) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, form in rewards.forms.items():
+        found.setdefault(form, []).append(name)
+    return found
 
 
 def config_hash(config: RunConfig) -> str:

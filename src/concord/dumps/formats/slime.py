@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from concord.core.status import FAILED
 from concord.dumps.formats.base import FILE_STEP, Format, Record, Rollout, group_of, has, step_of
-from concord.dumps.rows import FAILED
 from concord.dumps.values import split_conversation, text
 
 _FAILED = ("aborted", "failed")

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from concord.core.status import FAILED
 from concord.dumps.formats.base import Format, Malformed, Record, Rollout, group_of, has
-from concord.dumps.rows import FAILED
 from concord.dumps.values import fact, text
 
 _LIMITS = {"max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "context_length"}

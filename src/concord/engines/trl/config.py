@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -100,14 +100,15 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
             )
         self.build()
 
-    def build(self, rewards: Sequence[str] = ()) -> Method:
-        """The method, weighing rewards of these names by ``reward_weights``, with ``beta``'s penalty."""
+    def build(self, weights: Mapping[str, float] | None = None) -> Method:
+        """The method, with ``beta``'s penalty; with weights by reward name in place of those given here."""
         parameters = dict(self._parameters)
-        if self.reward_weights is not None:
-            if "weights" in parameters:
-                raise ConfigError("weights are given twice: in reward_weights and in method_args['weights']")
-            parameters["weights"] = self.weights(rewards)
+        if self.reward_weights is not None and "weights" in parameters:
+            raise ConfigError("weights are given twice: in reward_weights and in method_args['weights']")
         known = inspect.signature(builder(self.method)).parameters
+        # A method from elsewhere may not weigh rewards, which is no matter where there is nothing to weigh.
+        if weights is not None and ("weights" in known or any(weight != 1 for weight in weights.values())):
+            parameters["weights"] = dict(weights)
         for name in parameters:
             if name not in known:
                 raise ConfigError(f"method {self.method!r} has no parameter {name!r}" + nearest(name, known))
@@ -119,7 +120,7 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
         return method
 
     def weights(self, rewards: Sequence[str]) -> dict[str, float]:
-        """The weights by reward name; a reward that is not named has weight 1."""
+        """The weights given here, by reward name; a reward that is not named has weight 1."""
         if self.reward_weights is not None:
             return dict(zip(rewards, self.reward_weights, strict=False))
         return {name: float(weight) for name, weight in dict(self._parameters.get("weights", ())).items()}

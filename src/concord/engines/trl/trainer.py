@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from trl.trainer.utils import get_callable_name
+from torch import Tensor
 
 from concord.core.chain import Chain
-from concord.core.errors import BatchError, ConfigError, DuplicateName, nearest
+from concord.core.errors import BatchError, ConfigError, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
+from concord.core.status import STATUSES
 from concord.dumps import write
 from concord.dumps.values import text
 from concord.engines.contract import MULTIMODAL
 from concord.engines.trl import refill, rows
 from concord.engines.trl.config import ConcordConfig
 from concord.engines.trl.resume import ResumableTrainer
+from concord.engines.trl.rewards import Rewards
 from concord.functional.kl import k3
 from concord.methods import info
 from concord.objectives import Mean, PolicyBatch, Totals
-from concord.rewards import NamedReward, checked
 from concord.rewards.completions import completion_text
 from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
 
@@ -39,28 +39,37 @@ class ConcordTrainer(ResumableTrainer):
     Generation, data, reward functions, reference model, vLLM, PEFT, accelerate, logging and
     checkpoints are TRL's. What differs:
 
-    - The rewards stay apart until the method joins them. A reward that returns None, NaN or an
-      infinity for a rollout has not scored it.
+    - The rewards stay apart until the method joins them, and may be functions of any framework, with
+      schedules, gates, time limits and policies for failure (:class:`concord.rewards.NamedReward`).
+      A reward that returns None for a rollout has not scored it; one that raises, or returns NaN,
+      stops the run unless it says otherwise.
     - A row without a gradient (dropped, or with an advantage of exactly 0 and no penalty) leaves the
       batch before the forward pass. The loss is divided by the tokens and responses of the whole
       optimisation step, over micro-batches and processes, so the gradient is that of one big batch.
     - Training resumes bit-equal, the state of the chain included; see :mod:`concord.engines.trl.resume`.
 
     Args:
-        model, reward_funcs, and all others: as for ``GRPOTrainer``.
+        model, reward_funcs, and all others: as for ``GRPOTrainer``; ``reward_funcs`` may hold
+            :class:`concord.rewards.NamedReward` too.
         args: a :class:`ConcordConfig`.
 
-    Metrics, beside TRL's: ``concord/<stage>/<metric>`` of the chain, ``concord/conflict/mixed`` and
-    ``concord/conflict/cancelled`` (:class:`concord.stages.MeasureConflicts`, whatever the method),
-    ``concord/kept`` (share of rollouts), ``concord/empty_groups`` (share), ``concord/refill/*``
-    (numbers of groups and of rounds), ``concord/computed`` (share of rollouts that went through the forward pass) and
-    ``concord/objective/<metric>``. ``entropy`` and ``kl`` are over the rollouts computed.
+    Metrics, beside TRL's:
+
+    - ``concord/<stage>/<metric>`` of the chain, ``concord/objective/<metric>`` of the loss;
+    - ``concord/conflict/mixed`` and ``concord/conflict/cancelled``, whatever the method
+      (:class:`concord.stages.MeasureConflicts`);
+    - ``concord/kept``, ``concord/empty_groups``, ``concord/computed``: the shares of rollouts kept, of
+      groups with nothing kept, of rollouts that went through the forward pass; ``entropy`` and ``kl`` are
+      over these; ``concord/refill/*``: numbers of groups and of rounds;
+    - ``concord/weight/<reward>``, the weight in force; ``concord/gate/<reward>``, the share of rollouts for
+      which a gated reward counts; ``rewards/<reward>/abstained``, ``failed``, ``timed_out`` and ``invalid``,
+      the shares of rollouts without a score, by reason.
 
     Raises:
         ConfigError: an option that the method decides; a method that needs what TRL does not give;
             data without prompts, or too few of them for one generation batch.
         DuplicateName: two reward functions of one name, which would share a column.
-        RewardError: a reward function returned something other than numbers and None.
+        RewardError: a reward function failed more often than it may.
     """
 
     _name = "Concord"
@@ -72,19 +81,14 @@ class ConcordTrainer(ResumableTrainer):
         args = ConcordConfig() if args is None else args
         if not isinstance(args, ConcordConfig):
             raise ConfigError(f"args must be a ConcordConfig, got {type(args).__name__}; change its import too")
-        super().__init__(model, _checked(reward_funcs), args, *more, **options)
-        names = tuple(self.reward_func_names)
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DuplicateName(f"two reward functions are named {twice[0]!r}; give each a __name__ of its own")
-        self._rewards = names
-        self._method = args.build(names)
-        # What the rewards do to each other, whichever the method.
-        self._conflict = Chain((GroupNormalize(), Weigh(args.weights(names)), MeasureConflicts(), Sum()))
+        self._rewards = Rewards(reward_funcs, args)
+        self._weights: dict[str, float] = {}
+        super().__init__(model, self._rewards.functions, args, *more, **options)
+        self._rewards.settle(self.reward_func_names)
+        self._weigh()
         self._check()
         card = info(args.method)
         self._paper = {"title": card.title, "id": card.arxiv}  # for the model card; TRL's own is GRPO's
-        # TRL's logged "reward" is the sum under these.
-        self.reward_weights = torch.tensor([args.weights(names).get(name, 1.0) for name in names])
         self._state: tuple[Any, ...] = self._method.signal.init()
         self._means: dict[str, Mean] = {}
         rounds, data = args.refill_rounds, self.train_dataset
@@ -99,8 +103,8 @@ class ConcordTrainer(ResumableTrainer):
             raise ConfigError(f"method {self.args.method!r} needs columns {absent}; TRL gives {sorted(SUPPLIED)}")
         size, count = self.num_generations, self.args.generation_batch_size
         blank = {"lengths": torch.ones(size), "truncated": torch.zeros(size, dtype=torch.bool)}
-        nothing = torch.zeros(size, len(self._rewards))
-        self._method.signal(Rollouts(nothing, Groups.uniform(1, size), self._rewards, blank))
+        names = self._rewards.names
+        self._method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, blank))
         data = self.train_dataset
         streamed = not isinstance(data, Sized)
         if self.args.refill_rounds and (streamed or self._is_vlm):
@@ -116,6 +120,18 @@ class ConcordTrainer(ResumableTrainer):
                 f"{len(data)}; lower generation_batch_size or give more prompts"
             )
 
+    def _weigh(self) -> None:
+        """Put the weights in force into the method; they are functions of the optimisation step."""
+        weights = self._rewards.weights(self.state.global_step)
+        if weights == self._weights:
+            return
+        self._weights = weights
+        self._method = self.args.build(weights)
+        # What the rewards do to each other, whichever the method.
+        self._conflict = Chain((GroupNormalize(), Weigh(weights), MeasureConflicts(), Sum()))
+        # TRL's logged "reward" is the sum under these.
+        self.reward_weights = torch.tensor([weights[name] for name in self._rewards.names])
+
     # ---- Rollouts and their signal ----
 
     def _calculate_rewards(
@@ -129,12 +145,22 @@ class ConcordTrainer(ResumableTrainer):
             )
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         cut = [not ids or ids[-1] not in ends for ids in completion_ids_list]
-        self._truncated = self.accelerator.gather(torch.tensor(cut, device=found.device))
-        self._scores = found
-        return found
+        mine = slice(self.accelerator.process_index * len(cut), (self.accelerator.process_index + 1) * len(cut))
+        statuses = self.accelerator.gather(self._rewards.statuses(found[mine]))
+        self._rewards.judge(statuses)
+        scores, opened = self._rewards.gates(found)
+        self._facts = {
+            "truncated": self.accelerator.gather(torch.tensor(cut, device=found.device)),
+            "statuses": statuses,
+            "gates": opened,
+        }
+        self._scores = scores
+        self._log_rewards(statuses, opened)
+        return scores
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> rows.Batch:
         training = self.model.training
+        self._weigh()
         output: rows.Batch = super()._generate_and_score_completions(inputs)
         batch = self._rollouts(output)
         if training and self.args.refill_rounds:
@@ -153,7 +179,7 @@ class ConcordTrainer(ResumableTrainer):
         """The rollouts of all processes: groups are consecutive in gathered order."""
         lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
         groups = Groups.uniform(len(lengths) // self._group_size, self._group_size)
-        return Rollouts(self._scores, groups, self._rewards, {"lengths": lengths, "truncated": self._truncated})
+        return Rollouts(self._scores, groups, self._rewards.names, {"lengths": lengths, **self._facts})
 
     @property
     def _group_size(self) -> int:
@@ -290,6 +316,17 @@ class ConcordTrainer(ResumableTrainer):
             logged.pop()
         logged.extend(outcome.advantages.tolist())
 
+    def _log_rewards(self, statuses: Tensor, opened: Tensor) -> None:
+        """The shares of scores that are none, by reason, and of rollouts for which a reward counts."""
+        metrics = self._metrics[self._mode]
+        for k, name in enumerate(self._rewards.names):
+            counts = torch.bincount(statuses[:, k].long(), minlength=len(STATUSES)).tolist()
+            for status, count in list(zip(STATUSES, counts, strict=True))[1:]:
+                metrics[f"rewards/{name}/{status.replace(' ', '_')}"].append(count / len(statuses))
+            metrics[f"concord/weight/{name}"].append(self._weights[name])
+            if name in self._rewards.gates.names:
+                metrics[f"concord/gate/{name}"].append(opened[:, k].float().mean().item())
+
     def _dump(self, batch: Rollouts, outcome: Outcome) -> None:
         prompts, completions = (list(self._logs[name])[-len(batch.groups) :] for name in ("prompt", "completion"))
         write(
@@ -301,7 +338,8 @@ class ConcordTrainer(ResumableTrainer):
             batch=batch,
             outcome=outcome,
             unselected=self._method.signal.unselective()(batch).advantages,
-            weights=self.args.weights(self._rewards),
+            weights=self._weights,
+            gated=self._rewards.gates.names,
             config_hash=self.args.config_hash,
         )
 
@@ -312,12 +350,3 @@ class ConcordTrainer(ResumableTrainer):
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._state, self._further.drawn = state["signal"], state["drawn"]
-
-
-def _checked(rewards: Any) -> Any:
-    """Reward functions with their answers checked; models, their names, and what is checked stay as they are."""
-    if isinstance(rewards, list):
-        return [_checked(reward) for reward in rewards]
-    if rewards is None or isinstance(rewards, str | nn.Module) or hasattr(rewards, "counts"):  # a CheckedReward
-        return rewards
-    return checked(NamedReward(get_callable_name(rewards), rewards))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from concord.core.status import FAULTS, SCORED
 from concord.report.analysis import Analysis
 from concord.report.rules.rule import FEWEST_GROUPS, Hit, Rule, percent
-
-FAULTS = ("failed", "timed out", "invalid")
 
 
 def _faults(analysis: Analysis) -> Iterator[Hit]:
@@ -26,7 +25,7 @@ def _faults(analysis: Analysis) -> Iterator[Hit]:
 
 def _absent(analysis: Analysis) -> Iterator[Hit]:
     for reward in analysis.rewards:
-        share = 1 - sum(reward.statuses.get(status, 0.0) for status in ("scored", *FAULTS))
+        share = 1 - sum(reward.statuses.get(status, 0.0) for status in (SCORED, *FAULTS))
         if share > 0.01:
             yield Hit(
                 "warning" if share > 0.99 else "info",

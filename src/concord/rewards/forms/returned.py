@@ -1,0 +1,56 @@
+"""Reading what reward functions return: lists and tensors, mappings, one entry for each completion."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from concord.rewards.forms.form import Unreadable
+
+MAIN = "score"
+"""The name of the main column, where the framework has none of its own."""
+
+
+def shown(value: Any) -> str:
+    """A value and its type, shortened, for a message."""
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
+
+
+def entries(value: Any, size: int) -> list[Any]:
+    """``value`` as a list: one raw entry for each of ``size`` completions.
+
+    Args:
+        value: a list, a tuple, an array or a tensor.
+
+    Raises:
+        Unreadable: another kind, or another length.
+
+    Example:
+        >>> entries((1, None), 2)
+        [1, None]
+        >>> entries([1.0], 2)
+        Traceback (most recent call last):
+        concord.rewards.forms.form.Unreadable: returned 1 score for 2 completions; return one for each, and None ...
+    """
+    if not isinstance(value, list | tuple):
+        if not getattr(value, "shape", ()):  # torch's and NumPy's; a scalar has the empty shape
+            raise Unreadable(f"returned {shown(value)}; return a list with one score for each completion")
+        value = value.tolist()
+    if len(value) != size:
+        raise Unreadable(
+            f"returned {len(value)} score{'s' * (len(value) != 1)} for {size} completions; return one for each, and "
+            "None for those it does not judge"
+        )
+    return list(value)
+
+
+def joined(rows: Sequence[Mapping[str, Any]], main: str = MAIN) -> dict[str, list[Any]]:
+    """The entries of each completion as columns, ``main`` first; None where a completion has no entry of that name.
+
+    Example:
+        >>> joined([{"score": 1}, {"score": 0, "acc": True}])
+        {'score': [1, 0], 'acc': [None, True]}
+    """
+    names = dict.fromkeys((main, *(name for row in rows for name in row)))
+    return {name: [row.get(name) for row in rows] for name in names}
