@@ -45,12 +45,11 @@ def write(
     ``length`` and ``truncated``, null where the batch has no such column; ``config_hash``. The
     schema's version stands in the file's metadata.
 
-    The file appears whole or not at all: it is written beside its place and moved there.
+    The file appears whole or not at all.
 
     Args:
         folder: made if absent.
-        run: the run's name.
-        step: the optimisation step that these rollouts feed.
+        run, step: the run's name, and the optimisation step that these rollouts feed.
         prompts, completions: N texts each.
         batch, outcome: what went into the chain and what came out. Without a column "statuses"
             (``[N, K]``, indices of ``STATUSES``) what has no score has abstained.
@@ -88,7 +87,7 @@ def write(
 
 def _put(pq: Any, table: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(".partial")  # written beside its place and moved there
     pq.write_table(table, partial, compression="zstd")
     os.replace(partial, path)
 

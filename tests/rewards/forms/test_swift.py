@@ -132,7 +132,7 @@ def test_a_function_may_be_said_to_have_the_form() -> None:
 
 
 def test_a_missing_column_is_named() -> None:
-    with pytest.raises(MissingColumn, match=r"Solution\(\) reads 'solution', .* they have: answer; add or rename"):
+    with pytest.raises(MissingColumn, match=r"Solution\(\) reads 'solution', .* they have: answer; add one"):
         ask(Solution, ANSWERS)
 
 

@@ -41,11 +41,7 @@ def title(function: Any) -> str:
 
 
 def parameters(function: RewardFunction) -> Mapping[str, inspect.Parameter]:
-    """Of a partial those that are left, the bound ones as keywords with a default.
-
-    Raises:
-        ConfigError: it shows none, as some functions written in C.
-    """
+    """Of a partial those that are left, the bound ones as keywords with a default; ConfigError if it shows none."""
     try:
         return inspect.signature(function).parameters
     except (TypeError, ValueError) as error:
@@ -107,9 +103,9 @@ def check_columns(
 ) -> None:
     """Refuse to call a function that reads a column which the data do not have, or what this ``engine`` lacks."""
     for name in required(function):
-        if name not in arguments and name in engine:
-            raise MissingColumn(f"{title(function)} reads {name!r}, which is known in training only, and not here")
         if name not in arguments:
+            if name in engine:
+                raise MissingColumn(f"{title(function)} reads {name!r}, which is known in training only, and not here")
             raise no_column(f"{title(function)} reads {name!r}", [name], columns)
 
 
@@ -118,5 +114,5 @@ def no_column(who: str, wanted: Iterable[str], columns: Iterable[str]) -> Missin
     names, there = list(wanted), sorted(columns)
     return MissingColumn(
         f"{who}, and the data have no column {' or '.join(map(repr, names))}{nearest(names[0], there)}; they have: "
-        f"{', '.join(there) or 'none'}; add or rename one in the data, or give a fixed value under options:"
+        f"{', '.join(there) or 'none'}; add one, or rename one"
     )

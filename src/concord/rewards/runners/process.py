@@ -113,7 +113,7 @@ class Worker:
         except TimeoutError:
             assert self._limit is not None
             waited = f"no worker had taken the call after {START_LIMIT + self._limit:g} s"
-            self._lose(late(self._limit) if asked.begun.done() else Reply(status=TIMED_OUT, error=waited))
+            self._lose(late(self._limit) if asked.has_begun else Reply(status=TIMED_OUT, error=waited))
             return None
         except asyncio.CancelledError:
             self._lose(Reply(status=FAILED, error="called off"))
@@ -129,14 +129,16 @@ class Worker:
 
     def hang_up(self) -> None:
         """Tell an idle worker to end."""
-        self._socket.close()
+        with self._socket, contextlib.suppress(OSError):  # the worker may have ended already
+            self._socket.shutdown(socket.SHUT_RDWR)  # also if a fork of this process holds a copy
 
     def end(self, deadline: float) -> None:
         """Wait until the process has ended, or kill it at ``deadline`` of the monotonic clock."""
-        for patience in (max(deadline - time.monotonic(), 0.0), ENDING):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience)
-            self._kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(deadline - time.monotonic(), 0.0))
+        self._kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDING)
 
     async def _listen(self) -> None:
         while (frame := await self._channel.receive()) is not None:
@@ -149,7 +151,7 @@ class Worker:
 
     def _lose(self, reply: Reply) -> None:
         if self.loss is None:
-            begun = frozenset(call for call, asked in self._asked.items() if asked.begun.done())
+            begun = frozenset(call for call, asked in self._asked.items() if asked.has_begun)
             self.loss, self.suspects = reply, begun or frozenset(self._asked)
             self._kill()
             for asked in self._asked.values():
@@ -185,6 +187,11 @@ class _Asked:
         loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = loop.create_future()
         self.answer: asyncio.Future[bytes | None] = loop.create_future()
+
+    @property
+    def has_begun(self) -> bool:
+        """Waiting in vain for a future cancels it, which is not what is asked here."""
+        return self.begun.done() and not self.begun.cancelled()
 
     def begin(self) -> None:
         if not self.begun.done():
