@@ -28,6 +28,10 @@ def make_batch(
     if shuffle:
         random.Random(seed).shuffle(ids)
     columns = {"lengths": torch.randint(1, 50, (n,), generator=generator)}
+    # For half of the rollouts, as if they were the anchors of a contrastive learner.
+    anchor = torch.rand(n, generator=generator) < 0.5
+    loss = 4 * torch.rand(n, generator=generator, dtype=dtype)
+    columns["contrastive_loss"] = torch.where(anchor, loss, torch.nan)
     return Rollouts(scores, Groups.of(ids), tuple(f"r{k}" for k in range(rewards)), columns), ids
 
 

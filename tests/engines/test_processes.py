@@ -16,6 +16,7 @@ LOSSES = {
     "idle": Loss(),
     "dapo": Loss(high=0.28, count_dropped=False),
     "refill": Loss(high=0.28, count_dropped=False, beta=0.1),
+    "clipo": Loss(mean="sequence"),
 }
 
 
@@ -65,3 +66,10 @@ def test_resumed_in_the_middle_of_a_generation_batch(ranks: list[dict[str, Any]]
     whole, again = ranks[0]["resumed"]
     assert all(torch.equal(again[name], value) for name, value in whole.items())
     assert all(torch.equal(ranks[1]["resumed"][1][name], value) for name, value in whole.items())
+
+
+def test_both_teach_the_same_head(ranks: list[dict[str, Any]]) -> None:
+    one, other = (rank["clipo"]["learner"] for rank in ranks)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert all(entry["concord/learner/groups"] > 0 for entry in ranks[0]["clipo"]["log"] if "reward" in entry)

@@ -27,6 +27,10 @@ CASES: dict[str, dict[str, Any]] = {
         "method": "dapo", "rewards": [tiny.first_letter], "per_device_train_batch_size": 6, "refill_rounds": 2,
         "beta": 0.1, "num_iterations": 2, "max_steps": 4,
     },
+    "clipo": {
+        "method": "clipo", "method_args": {"threshold": 0.4, "dim": 8}, "rewards": [tiny.early],
+        "num_generations": 8, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2,
+    },
 }  # fmt: skip
 
 
@@ -37,6 +41,8 @@ def main(folder: Path, cases: list[str]) -> None:
         trainer = tiny.trainer(folder / case, model=tiny.saved_model(folder / "base"), **changes)
         steps = record(trainer)
         recorded[case] = {"steps": [vars(step) for step in steps], "log": trainer.state.log_history}
+        if trainer._learning is not None:
+            recorded[case]["learner"] = trainer._learning.state()["tensors"]
     recorded["resumed"] = resumed(folder)
     torch.save(recorded, folder / f"rank{rank}.pt")
     torch.distributed.destroy_process_group()

@@ -92,6 +92,23 @@ def dr_grpo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> l
     return per_group(summed(rewards), ids, centre)
 
 
+def bonus(contrastive_loss: Sequence[float]) -> list[float]:
+    """With the defaults: lambda 0.2, floor -0.5."""
+    return [max(-0.2 * loss, -0.5) if loss == loss else 0.0 for loss in contrastive_loss]
+
+
+def clipo(
+    rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, contrastive_loss: Sequence[float]
+) -> list[float]:
+    return grpo([[*row, b] for row, b in zip(rewards, bonus(contrastive_loss), strict=True)], ids, lengths, numerics)
+
+
+def clipo_dr_grpo(
+    rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, contrastive_loss: Sequence[float]
+) -> list[float]:
+    return dr_grpo([[*row, b] for row, b in zip(rewards, bonus(contrastive_loss), strict=True)], ids, lengths, numerics)
+
+
 def rloo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
     return per_group(summed(rewards), ids, others)
 
@@ -138,12 +155,34 @@ def gdpo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list
     return whiten(summed(channels(rewards, ids, numerics)), ids, lengths, [True] * len(ids), numerics)
 
 
+def with_contrastive(z: list[list[float]], ids: Ids, numerics: str, loss: Sequence[float]) -> list[list[float]]:
+    """One more channel, of the anchors alone; weight 0.2."""
+    extra, given = [0.0] * len(z), bonus(loss)
+    for rows in members(ids):
+        anchors = [n for n in rows if loss[n] == loss[n]]
+        if anchors:
+            values = normalize(eps(numerics))([given[n] for n in anchors])
+            for n, value in zip(anchors, values, strict=True):
+                extra[n] = 0.2 * value
+    return [[*row, value] for row, value in zip(z, extra, strict=True)]
+
+
+def clipo_gdpo(
+    rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, contrastive_loss: Sequence[float]
+) -> list[float]:
+    z = with_contrastive(channels(rewards, ids, numerics), ids, numerics, contrastive_loss)
+    return whiten(summed(z), ids, lengths, [True] * len(ids), numerics)
+
+
 def kept_share(keep: Sequence[bool], ids: Ids) -> list[float]:
     return per_group([float(k) for k in keep], ids, lambda x: [mean(x)] * len(x))
 
 
 def gd2po(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, tau: float = 0.8) -> list[float]:
-    z = channels(rewards, ids, numerics)
+    return gd2po_of(channels(rewards, ids, numerics), ids, lengths, numerics, tau)
+
+
+def gd2po_of(z: list[list[float]], ids: Ids, lengths: Sequence[int], numerics: str, tau: float) -> list[float]:
     keep = []
     for row in z:
         conflict = any(v > 1e-8 for v in row) and any(v < -1e-8 for v in row)
@@ -151,6 +190,13 @@ def gd2po(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, tau: f
         keep.append(not (conflict and (snr < tau or tau == 1)))
     weighted = [v * share for v, share in zip(summed(z), kept_share(keep, ids), strict=True)]
     return whiten(weighted, ids, lengths, keep, numerics)
+
+
+def clipo_gd2po(
+    rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, contrastive_loss: Sequence[float]
+) -> list[float]:
+    z = with_contrastive(channels(rewards, ids, numerics), ids, numerics, contrastive_loss)
+    return gd2po_of(z, ids, lengths, numerics, 0.8)
 
 
 def gd2po_hard(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:

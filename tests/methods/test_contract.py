@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import concord.learners as learners
 import concord.stages as stages
 from concord import Chain, Groups, Rollouts, create, info, names
 from concord.core.errors import MissingColumn
@@ -38,7 +39,9 @@ def flat_batch(values: list[float], size: int, dtype: torch.dtype, kinds: int = 
     n = len(values) * size
     lengths = torch.randint(1, 40, (n,), generator=torch.Generator().manual_seed(n))
     groups = Groups.uniform(len(values), size)
-    return Rollouts(per_group[groups.index], groups, tuple("abcd"[:kinds]), {"lengths": lengths})
+    nothing = torch.full((n,), torch.nan)  # where all are correct, or none is, there is no anchor
+    columns = {"lengths": lengths, "contrastive_loss": nothing}
+    return Rollouts(per_group[groups.index], groups, tuple("abcd"[:kinds]), columns)
 
 
 @each
@@ -128,6 +131,7 @@ def test_is_a_value(name: str) -> None:
     assert rebuilt == method.signal
     objective = {cls.__name__: cls for cls in SLOTS}
     assert eval(repr(method.objective), objective) == method.objective
+    assert eval(repr(method.learner), vars(learners)) == method.learner
 
 
 @each
@@ -162,8 +166,8 @@ def test_missing_columns_are_named_with_their_stage(name: str) -> None:
     batch, _ = make_batch()
     method = create(name)
     bare = Rollouts(batch.rewards, batch.groups, batch.names)
-    if method.needs:
-        with pytest.raises(MissingColumn, match=r"stage '\w+' needs columns \['lengths'\]; this batch carries \[\]"):
+    if method.signal.needs:
+        with pytest.raises(MissingColumn, match=r"stage '\w+' needs columns \['\w+'\]; this batch carries \[\]"):
             method.signal(bare)
     else:
         method.signal(bare)
@@ -171,7 +175,8 @@ def test_missing_columns_are_named_with_their_stage(name: str) -> None:
 
 @each
 def test_an_empty_batch_has_an_empty_outcome(name: str) -> None:
-    batch = Rollouts(torch.empty(0, 2), Groups.of([]), ("a", "b"), {"lengths": torch.empty(0).long()})
+    columns = {"lengths": torch.empty(0).long(), "contrastive_loss": torch.empty(0)}
+    batch = Rollouts(torch.empty(0, 2), Groups.of([]), ("a", "b"), columns)
     assert create(name).signal(batch).advantages.shape == (0,)
 
 

@@ -13,7 +13,8 @@ SIGNED = [name for name in names() if name in ("grpo", "gdpo", "gd2po", "gd2po_h
 def rollouts(rewards: torch.Tensor, size: int = 8) -> Rollouts:
     n, kinds = rewards.shape
     lengths = torch.randint(1, 50, (n,), generator=torch.Generator().manual_seed(1))
-    return Rollouts(rewards, Groups.uniform(n // size, size), tuple("abc"[:kinds]), {"lengths": lengths})
+    columns = {"lengths": lengths, "contrastive_loss": torch.full((n,), torch.nan)}
+    return Rollouts(rewards, Groups.uniform(n // size, size), tuple("abc"[:kinds]), columns)
 
 
 @pytest.mark.parametrize("name", names())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -17,8 +19,10 @@ def compare(name: str, numerics: str, oracle: object, sizes: tuple[int, ...], **
         for kinds in (1, 2, 4):
             batch, ids = make_batch(seed, sizes, kinds)
             lengths = batch.columns["lengths"].tolist()
-            want = oracle(batch.rewards.tolist(), ids, lengths, numerics)  # type: ignore[operator]
-            got = create(name, numerics=numerics, **parameters).signal(batch).advantages
+            chain = create(name, numerics=numerics, **parameters).signal
+            further = {column: batch.columns[column].tolist() for column in chain.needs - {"lengths"}}
+            want = oracle(batch.rewards.tolist(), ids, lengths, numerics, **further)  # type: ignore[operator]
+            got = chain(batch).advantages
             torch.testing.assert_close(got, torch.tensor(want, dtype=torch.float64), rtol=1e-9, atol=1e-9)
 
 
@@ -32,6 +36,12 @@ def test_method_equals_its_slow_twin(name: str, numerics: str, sizes: tuple[int,
 @pytest.mark.parametrize("numerics", ["verl", "trl"])
 def test_the_papers_rule_equals_its_slow_twin(numerics: str) -> None:
     compare("gd2po", numerics, oracles.gd2po_paper, (4, 3, 5, 4), rule="paper")
+
+
+@pytest.mark.parametrize("numerics", ["verl", "trl"])
+@pytest.mark.parametrize("base", [oracles.clipo_dr_grpo, oracles.clipo_gdpo, oracles.clipo_gd2po])
+def test_clipo_on_another_method_equals_its_slow_twin(base: Callable[..., list[float]], numerics: str) -> None:
+    compare("clipo", numerics, base, (4, 3, 5, 4), base=base.__name__.removeprefix("clipo_"))
 
 
 @pytest.mark.parametrize("tau", [0.2, 0.5])

@@ -44,6 +44,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "input_ids",
         "attention_mask",
         "logits_to_keep",
+        "batch_size",
         "compute_entropy",
         "compute_aux_loss",
         *MULTIMODAL,

@@ -1,5 +1,6 @@
 """The catalogue: one function per published method."""
 
+from concord.methods.contrastive import clipo, with_contrastive
 from concord.methods.group import dapo, dr_grpo, grpo, gspo, lite_ppo, rloo
 from concord.methods.method import Card, Method
 from concord.methods.multi import gd2po, gd2po_hard, gdpo
@@ -10,6 +11,7 @@ __all__ = [
     "Card",
     "Method",
     "builder",
+    "clipo",
     "create",
     "dapo",
     "dr_grpo",
@@ -25,4 +27,5 @@ __all__ = [
     "reinforce_pp",
     "reinforce_pp_baseline",
     "rloo",
+    "with_contrastive",
 ]

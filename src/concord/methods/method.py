@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from concord.core.chain import Chain
+from concord.learners import LearnerSpec
 from concord.objectives import PolicyObjective
 
 
@@ -39,13 +40,17 @@ class Method:
         objective: the policy loss.
         count_dropped: whether rollouts that the chain drops stay in the loss's denominators.
             GD2PO: yes, in paper and code. With False, dropping some makes the others count more.
+        learner: what trains beside the policy and writes columns that the chain reads; None = nothing does.
     """
 
     signal: Chain
     objective: PolicyObjective
     count_dropped: bool = True
+    learner: LearnerSpec | None = None
 
     @property
     def needs(self) -> frozenset[str]:
-        """The batch columns that the method reads."""
-        return self.signal.needs
+        """The batch columns that an engine must supply: those that the chain reads, or the learner in its place."""
+        if self.learner is None:
+            return self.signal.needs
+        return (self.signal.needs - self.learner.writes) | self.learner.reads

@@ -21,7 +21,8 @@ from concord.dumps.values import text
 from concord.engines.contract import MULTIMODAL
 from concord.engines.trl import refill, rows
 from concord.engines.trl.config import ConcordConfig
-from concord.engines.trl.resume import ResumableTrainer
+from concord.engines.trl.hidden import HIDDEN, HiddenStatesTrainer
+from concord.engines.trl.learning import Learning
 from concord.engines.trl.rewards import Rewards
 from concord.functional.kl import k3
 from concord.methods import info
@@ -29,11 +30,11 @@ from concord.objectives import Mean, PolicyBatch, Totals
 from concord.rewards.completions import completion_text
 from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
 
-SUPPLIED = frozenset({"lengths", "truncated"})
+SUPPLIED = frozenset({"lengths", "truncated", HIDDEN})
 """The columns that this engine gives a chain."""
 
 
-class ConcordTrainer(ResumableTrainer):
+class ConcordTrainer(HiddenStatesTrainer):
     """TRL's ``GRPOTrainer``; the advantages and the loss are those of a Concord method.
 
     Generation, data, reward functions, reference model, vLLM, PEFT, accelerate, logging and
@@ -61,6 +62,7 @@ class ConcordTrainer(ResumableTrainer):
     - ``concord/kept``, ``concord/empty_groups``, ``concord/computed``: the shares of rollouts kept, of
       groups with nothing kept, of rollouts that went through the forward pass; ``entropy`` and ``kl`` are
       over these; ``concord/refill/*``: numbers of groups and of rounds;
+    - ``concord/learner/<metric>`` of the method's learner;
     - ``concord/weight/<reward>``, the weight in force; ``concord/gate/<reward>``, the share of rollouts for
       which a gated reward counts; ``rewards/<reward>/abstained``, ``failed``, ``timed_out`` and ``invalid``,
       the shares of rollouts without a score, by reason.
@@ -87,6 +89,7 @@ class ConcordTrainer(ResumableTrainer):
         self._rewards.settle(self.reward_func_names)
         self._weigh()
         self._check()
+        self._learning = self._beside()
         card = info(args.method)
         self._paper = {"title": card.title, "id": card.arxiv}  # for the model card; TRL's own is GRPO's
         self._state: tuple[Any, ...] = self._method.signal.init()
@@ -103,6 +106,9 @@ class ConcordTrainer(ResumableTrainer):
             raise ConfigError(f"method {self.args.method!r} needs columns {absent}; TRL gives {sorted(SUPPLIED)}")
         size, count = self.num_generations, self.args.generation_batch_size
         blank = {"lengths": torch.ones(size), "truncated": torch.zeros(size, dtype=torch.bool)}
+        if (learner := self._method.learner) is not None:
+            learner.check(self._rewards.names)
+            blank |= {column: torch.full((size,), math.nan) for column in learner.writes}
         names = self._rewards.names
         self._method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, blank))
         data = self.train_dataset
@@ -119,6 +125,19 @@ class ConcordTrainer(ResumableTrainer):
                 f"one generation batch is {count // size} prompts of {size} rollouts, the training data has "
                 f"{len(data)}; lower generation_batch_size or give more prompts"
             )
+
+    def _beside(self) -> Learning | None:
+        """The method's learner, of which every process builds the same one."""
+        spec = self._method.learner
+        if spec is None:
+            return None
+        if spec.warmup and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            raise ConfigError("warmup leaves the policy alone by taking its gradients away: not with DeepSpeed or FSDP")
+        self.pool = spec.pool
+        size = self.model.config.get_text_config().hidden_size
+        learning = Learning(spec, spec.build(size, seed=self.args.seed, device=self.accelerator.device))
+        self.add_callback(learning)
+        return learning
 
     def _weigh(self) -> None:
         """Put the weights in force into the method; they are functions of the optimisation step."""
@@ -165,6 +184,8 @@ class ConcordTrainer(ResumableTrainer):
         batch = self._rollouts(output)
         if training and self.args.refill_rounds:
             output, batch = self._refill(output, batch)
+        if self._learning is not None:
+            batch = self._learning.learn(batch) if training else self._learning.judge(batch)
         outcome = self._method.signal(batch, self._state)
         if training:
             self._state = outcome.state
@@ -173,13 +194,19 @@ class ConcordTrainer(ResumableTrainer):
         self._log_outcome(outcome, self._conflict(batch))
         count = output["prompt_ids"].shape[0]
         mine = slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
-        return output | {"advantages": outcome.advantages[mine], "keep": outcome.keep[mine]}
+        advantages = outcome.advantages[mine]
+        if self._learning is not None and self._learning.warming_up:
+            advantages = torch.zeros_like(advantages)  # no gradient is wanted, so no row is computed for one
+        return output | {"advantages": advantages, "keep": outcome.keep[mine]}
 
     def _rollouts(self, output: rows.Batch) -> Rollouts:
         """The rollouts of all processes: groups are consecutive in gathered order."""
         lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
         groups = Groups.uniform(len(lengths) // self._group_size, self._group_size)
-        return Rollouts(self._scores, groups, self._rewards.names, {"lengths": lengths, **self._facts})
+        facts = {"lengths": lengths, **self._facts}
+        if HIDDEN in output:
+            facts[HIDDEN] = self.accelerator.gather(output.pop(HIDDEN))
+        return Rollouts(self._scores, groups, self._rewards.names, facts)
 
     @property
     def _group_size(self) -> int:
@@ -210,7 +237,8 @@ class ConcordTrainer(ResumableTrainer):
         return output, batch
 
     def _empty(self, batch: Rollouts) -> list[int]:
-        empty: list[int] = self._method.signal(batch, self._state).empty_groups.nonzero()[:, 0].tolist()
+        judged = batch if self._learning is None else self._learning.judge(batch)
+        empty: list[int] = self._method.signal(judged, self._state).empty_groups.nonzero()[:, 0].tolist()
         return empty
 
     # ---- The loss ----
@@ -308,6 +336,8 @@ class ConcordTrainer(ResumableTrainer):
             "kept": outcome.keep.float().mean(),
             "empty_groups": outcome.empty_groups.float().mean(),
         }
+        if self._learning is not None:
+            metrics |= {f"learner/{name}": value for name, value in self._learning.metrics.items()}
         values = torch.stack([value.float() for value in metrics.values()]).tolist()
         for name, value in zip(metrics, values, strict=True):
             self._metrics[self._mode][f"concord/{name}"].append(value)
@@ -346,7 +376,10 @@ class ConcordTrainer(ResumableTrainer):
     # ---- Checkpoints ----
 
     def _own_state(self) -> dict[str, Any]:
-        return {"signal": self._state, "drawn": self._further.drawn}
+        learner = None if self._learning is None else self._learning.state()
+        return {"signal": self._state, "drawn": self._further.drawn, "learner": learner}
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._state, self._further.drawn = state["signal"], state["drawn"]
+        if self._learning is not None:
+            self._learning.restore(state["learner"])
