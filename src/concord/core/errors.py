@@ -2,7 +2,7 @@
 
 ConcordError
 ├── BatchError (ValueError)          the rollouts handed in are malformed
-│   └── MissingColumn (KeyError)     a stage reads a column that the batch lacks
+│   └── MissingColumn (KeyError)     a stage or a reward reads a column that the batch lacks
 ├── UnknownName (KeyError)           no method, stage or recipe of that name
 ├── DuplicateName (ValueError)       a name is taken already
 ├── ConfigError (ValueError)         a run's configuration does not fit
@@ -31,7 +31,7 @@ class BatchError(ConcordError, ValueError):
 
 
 class MissingColumn(BatchError, KeyError):
-    """A stage or objective reads a column that the batch does not carry."""
+    """A stage, an objective or a reward function reads a column that the batch does not carry."""
 
 
 class UnknownName(ConcordError, KeyError):

@@ -51,8 +51,7 @@ def write(
         folder: made if absent.
         run, step: the run's name, and the optimisation step that these rollouts feed.
         prompts, completions: N texts each.
-        batch, outcome: what went into the chain and what came out. Without a column "statuses"
-            (``[N, K]``, indices of ``STATUSES``) what has no score has abstained.
+        batch, outcome: of the chain. Without "statuses" (``[N, K]``, of ``STATUSES``) no score is an abstention.
         unselected: ``[N]``, the advantages without masks and group weights, from ``Chain.unselective``.
         weights: reward weights in force, by name; 1 where not named.
         gated: the rewards whose column of "gates" (``[N, K]`` bool) is written.

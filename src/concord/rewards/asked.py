@@ -84,9 +84,12 @@ class Asked:
         return Inline(self._function, concurrency=together), is_async(self._function)
 
     def _say_unclaimed(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        main, *further = columns
-        taken = {reward.key or main for reward in self.rewards}
-        for name in set(further) - taken - self._warned:
+        """Warn, once, of scores that are numbers of their own and that nobody has asked for."""
+        main = next(iter(columns))
+        taken = {reward.key or main for reward in self.rewards} | self._warned
+        for name, column in columns.items():
+            if name in taken or column == columns[main] or read_score(column[0]).status != SCORED:
+                continue
             self._warned.add(name)
             _log.warning(
                 "the function of reward %r returns %r too, which no reward takes; to train on it or to watch it, "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
-import reprlib
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from concord.core.status import ABSTAINED, INVALID, SCORED
+from concord.rewards.forms.returned import shown
 
 _LARGEST = torch.finfo(torch.float32).max
 
@@ -71,8 +71,3 @@ def read_score(entry: Any) -> Score:
     if abs(number) <= _LARGEST:  # NaN is not <= anything
         return Score(number, SCORED)
     return Score(None, INVALID, f"returned {shown(entry)}; a score is finite in float32, or None to abstain")
-
-
-def shown(value: Any) -> str:
-    """A value and its type, shortened, for a message."""
-    return f"{reprlib.repr(value)} ({type(value).__name__})"

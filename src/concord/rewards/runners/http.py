@@ -76,7 +76,9 @@ class HttpReward:
         self._timeout = timeout
         self._clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
 
-    async def __call__(self, queries: Sequence[str], prompts: Sequence[Any], labels: Sequence[Any]) -> Any:
+    async def __call__(
+        self, queries: Sequence[str], prompts: Sequence[Any], labels: Sequence[Any] | None = None
+    ) -> Any:
         """What the server answers.
 
         Raises:
@@ -84,7 +86,7 @@ class HttpReward:
         """
         import tenacity
 
-        body = _as_json({"query": queries, "prompts": prompts, "labels": labels})
+        body = _as_json({"query": queries, "prompts": prompts, "labels": labels or [None] * len(queries)})
         client = await self._client()
         retrying = tenacity.AsyncRetrying(
             sleep=asyncio.sleep,
