@@ -55,6 +55,7 @@ BROKEN = {
     "no file": ("nowhere.py:f", r"'bad': no file .*nowhere\.py"),
     "no function": ("mine.py:corectness", r"has no function 'corectness'; did you mean 'correctness'\?"),
     "fails on import": ("broken.py:f", r"broken\.py fails on import: ZeroDivisionError: division by zero"),
+    "exits": ("exits.py:f", r"exits\.py fails on import: SystemExit: 0"),
     "not Python": ("syntax.py:f", r"syntax\.py fails on import: SyntaxError"),
     "no function named": ("mine.py", r"names no function; write file\.py:function"),
     "empty function": ("mine.py:", r"names no function"),
@@ -66,6 +67,7 @@ def test_a_file_that_will_not_do(path: str, message: str, tmp_path: Path) -> Non
     write(tmp_path / "mine.py", "NUMBER = 3\ndef correctness(completions, **_): return []")
     write(tmp_path / "broken.py", "1 / 0")
     write(tmp_path / "syntax.py", "def f(:")
+    write(tmp_path / "exits.py", "import sys; sys.exit(0)")
     with pytest.raises(ConfigError, match=message):
         load("bad", f"{tmp_path}/{path}")
 

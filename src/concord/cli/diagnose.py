@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from concord.cli import output
+from concord.cli.parameters import pairs
 from concord.core.errors import ConfigError, MissingExtra
 from concord.dumps.read import open_dump
 from concord.report import Analysis, analyse, gate, terminal
@@ -50,7 +51,7 @@ def command(
             "to read many files as one run, give their folder"
         )
     reading = Reading(
-        _names("--rewards", rewards), _weights(weights), _names("--group-by", group_by), _pairs("--columns", columns)
+        _names("--rewards", rewards), _weights(weights), _names("--group-by", group_by), pairs("--columns", columns)
     )
     if out is not None:
         _check_out(out)
@@ -163,27 +164,14 @@ def _names(option: str, text: str | None) -> list[str] | None:
     return names
 
 
-def _pairs(option: str, text: str | None) -> dict[str, str] | None:
-    """Read ``name=value,name=value``."""
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    found = {name.strip(): value.strip() for name, _, value in pairs}
-    if not all(equals for _, equals, _ in pairs) or not all(found) or not all(found.values()):
-        raise ConfigError(f"{option} {text!r}: not name=value pairs separated by commas")
-    if len(found) < len(pairs):
-        raise ConfigError(f"{option} {text!r}: a name stands twice")
-    return found
-
-
 def _weights(text: str | None) -> dict[str, float] | None:
-    pairs = _pairs("--weights", text)
+    given = pairs("--weights", text)
     weights = {}
-    for name, value in (pairs or {}).items():
+    for name, value in (given or {}).items():
         try:
             weights[name] = float(value)
         except ValueError:
             weights[name] = math.nan
         if not math.isfinite(weights[name]):
             raise ConfigError(f"--weights: the weight of {name!r} must be a finite number, got {value!r}")
-    return weights if pairs is not None else None
+    return None if given is None else weights

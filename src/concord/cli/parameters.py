@@ -33,3 +33,24 @@ def parse(words: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"{word!r}: the value is not YAML: {error}") from error
     return values
+
+
+def pairs(option: str, text: str | None) -> dict[str, str] | None:
+    """Read ``name=value,name=value``; None where the option was not given.
+
+    Raises:
+        ConfigError: not that, or a name twice.
+
+    Example:
+        >>> pairs("--columns", "prompt=question, answer=reward_model.ground_truth")
+        {'prompt': 'question', 'answer': 'reward_model.ground_truth'}
+    """
+    if text is None:
+        return None
+    parts = [part.partition("=") for part in text.split(",")]
+    found = {name.strip(): value.strip() for name, _, value in parts}
+    if not all(equals for _, equals, _ in parts) or not all(found) or not all(found.values()):
+        raise ConfigError(f"{option} {text!r}: not name=value pairs separated by commas")
+    if len(found) < len(parts):
+        raise ConfigError(f"{option} {text!r}: a name stands twice")
+    return found

@@ -148,7 +148,7 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[module_name] = module  # before it runs: dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ConfigError(f"{path} fails on import: {type(error).__name__}: {error}") from error
     return module
@@ -164,5 +164,5 @@ def _from_module(source: str) -> ModuleType:
                 f"path/to/{source.rpartition('.')[2]}.py:function"
             ) from error
         raise ConfigError(f"{source} fails on import: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{source} fails on import: {type(error).__name__}: {error}") from error

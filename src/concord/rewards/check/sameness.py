@@ -1,0 +1,76 @@
+"""Whether a completion's score depends on anything but the completion."""
+
+from __future__ import annotations
+
+import math
+
+from concord.core.status import FAULTS, SCORED, TIMED_OUT
+from concord.rewards.check.finding import FAULT, OK, WARNING, Finding
+from concord.rewards.check.measure import LOST, Measured, Round, Rounds
+
+ROUNDING = 1e-4
+"""Differences up to this, absolute or relative, are those of a model's arithmetic in batches of several shapes."""
+
+
+def sameness(name: str, measured: Measured, rounds: Rounds) -> list[Finding]:
+    """The checks ``repeat``, ``order`` and ``batch``: the same batch twice, in another order, in other pieces."""
+    repeat = _Difference("repeat", "asked twice")
+    repeat.see(name, rounds.whole, rounds.again)
+    order = _Difference("order", "in another order")
+    order.see(name, rounds.whole, rounds.shuffled)
+    batch = _Difference("batch", "alone and in halves of the batch")
+    batch.see(name, rounds.whole, rounds.alone)
+    batch.see(name, rounds.whole, rounds.halves)
+    found = [
+        repeat.finding("draw no random numbers, or seed them from the text; a judge needs temperature 0"),
+        order.finding("score each completion by itself: an engine shuffles, splits and merges batches"),
+        batch.finding("score each completion by itself: batches differ in size; comparing is the method's work"),
+    ]
+    if found[0].verdict == FAULT:  # then the others would differ whatever the reason
+        return [found[0], *(_untold(finding.check) for finding in found[1:])]
+    return found
+
+
+class _Difference:
+    """How two rounds differ where the first has an answer."""
+
+    def __init__(self, check: str, how: str) -> None:
+        self._check = check
+        self._how = how
+        self._compared = 0
+        self._different: dict[int, str] = {}
+        self._largest = 0.0
+
+    def see(self, name: str, first: Round, second: Round) -> None:
+        for row, before in first.scores[name].items():
+            after = second.scores[name][row]
+            # A lost call has been reported as such; one that time has run out for proves nothing.
+            if before.status in LOST or after.status == TIMED_OUT:
+                continue
+            self._compared += 1
+            if before.status != after.status:
+                said = after.error if after.status in FAULTS else after.status
+                self._different.setdefault(row, f"{_shown(before.value, before.status)} and then {said or after.value}")
+            elif before.value is not None and after.value is not None:
+                self._largest = max(self._largest, abs(before.value - after.value))
+                if not math.isclose(before.value, after.value, rel_tol=ROUNDING, abs_tol=ROUNDING):
+                    self._different.setdefault(row, f"{before.value:.4g} and then {after.value:.4g}")
+
+    def finding(self, advice: str) -> Finding:
+        numbers = {"compared": self._compared, "different": len(self._different), "largest": self._largest}
+        if not self._compared:
+            return Finding(self._check, WARNING, "there is no answer to compare", "mend the calls first", numbers)
+        if self._different:
+            row, example = min(self._different.items())
+            seen = f"{self._how}, {len(self._different)} scores differ; completion {row}: {example}"
+            return Finding(self._check, FAULT, seen, advice, numbers)
+        rounding = f" up to rounding ({self._largest:.1g})" if self._largest else ""
+        return Finding(self._check, OK, f"{self._how}: the same scores{rounding}", numbers=numbers)
+
+
+def _shown(value: float | None, status: str) -> str:
+    return f"{value:.4g}" if status == SCORED and value is not None else status
+
+
+def _untold(check: str) -> Finding:
+    return Finding(check, WARNING, "cannot be told while equal calls differ", "mend that first")
