@@ -93,7 +93,9 @@ def test_lora(run_file: Path) -> None:
 
 def test_a_reward_of_the_wrong_length_is_named(run_file: Path) -> None:
     config = load_config(run_file, [f"rewards.odd.path={run_file.parent / 'my_rewards.py'}:odd", "data.eval=null"])
-    with pytest.raises(RewardError, match="reward 'odd': 16 of 16 scores invalid; the first: returned 1 score for 16 completions"):
+    with pytest.raises(
+        RewardError, match="reward 'odd': 16 of 16 scores invalid; the first: returned 1 score for 16 completions"
+    ):
         train(config, console=QUIET)
 
 

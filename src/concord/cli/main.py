@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import concord
-from concord.cli import diagnose, evaluate, methods, show, train
+from concord.cli import diagnose, evaluate, methods, rewards, show, train
 from concord.core.errors import ConcordError, MissingExtra
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("eval")(evaluate.command)
 app.command("diagnose")(diagnose.command)
 app.command("methods")(methods.command)
 app.command("show")(show.command)
+app.add_typer(rewards.app, name="rewards")
 
 
 def _version(asked: bool) -> None:
@@ -39,6 +40,7 @@ def _root(
 
 _EXTRAS = {
     **dict.fromkeys(("accelerate", "datasets", "matplotlib", "peft", "transformers", "trl"), "train"),
+    **dict.fromkeys(("httpx2", "math_verify", "py3langid", "tenacity"), "rewards"),
     **dict.fromkeys(("jinja2", "pyarrow"), "report"),
 }
 """The extra that brings a module."""
