@@ -73,3 +73,10 @@ def test_both_teach_the_same_head(ranks: list[dict[str, Any]]) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert all(entry["concord/learner/groups"] > 0 for entry in ranks[0]["clipo"]["log"] if "reward" in entry)
+
+
+def test_a_fault_in_one_process_stops_both_and_both_say_why(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["stopped"].startswith(
+            "reward 'elsewhere': 8 of 16 scores failed; the first: LookupError: only here"
+        )

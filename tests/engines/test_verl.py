@@ -91,6 +91,7 @@ def test_rewards_are_read_by_name_and_what_is_no_score_is_missing() -> None:
     got = named_rewards(infos, ["b", "a"])
     assert got.isnan().tolist() == [[False, False], [True, True], [False, True]]
     assert got[0].tolist() == [1.0, 1.0]
+    assert named_rewards([{"a": float("nan")}], ["a"]).isnan().all()  # it abstained, for all
     with pytest.raises(RewardError, match="'text' is no reward"):
         named_rewards([{"text": "x"}], ["text"])
     with pytest.raises(RewardError, match="did you mean 'b'"):

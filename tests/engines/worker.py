@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from concord.core.errors import RewardError
 from tests.engines import tiny
 from tests.engines.gradients import record
 
@@ -44,6 +45,7 @@ def main(folder: Path, cases: list[str]) -> None:
         if trainer._learning is not None:
             recorded[case]["learner"] = trainer._learning.state()["tensors"]
     recorded["resumed"] = resumed(folder)
+    recorded["stopped"] = stopped(folder)
     torch.save(recorded, folder / f"rank{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -59,6 +61,22 @@ def resumed(folder: Path) -> list[dict[str, torch.Tensor]]:
         trainer.train(resume_from_checkpoint=start)
         ends.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
     return ends
+
+
+def stopped(folder: Path) -> str:
+    """What this process says when a reward fails in the other one."""
+
+    def elsewhere(completions: list[str], **_: Any) -> list[float]:
+        if os.environ["RANK"] == "1":
+            raise LookupError("only here")
+        return [0.0] * len(completions)
+
+    trainer = tiny.trainer(folder / "stopped", rewards=[elsewhere], per_device_train_batch_size=8, ddp_backend="gloo")
+    try:
+        trainer.train()
+    except RewardError as error:
+        return str(error)
+    return "went on"
 
 
 def run(folder: Path, cases: list[str], processes: int) -> list[dict[str, Any]]:

@@ -98,10 +98,6 @@ class Rewards:
             errors = {name: text for part in reversed(gather_object([scored.errors])) for name, text in part.items()}
             judge(self._set.rewards, counts, dataclasses.replace(scored, errors=errors))
 
-    def close(self) -> None:
-        """End worker processes."""
-        self._set.close()
-
     def _hand_out(self, reward: NamedReward, first: NamedReward) -> Callable[..., Any]:
         def scores(prompts: Any, completions: Any, completion_ids: Any, **more: Any) -> list[float | None]:
             if reward is first:

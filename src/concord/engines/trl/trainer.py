@@ -19,6 +19,7 @@ from concord.core.status import STATUSES
 from concord.dumps import write
 from concord.dumps.values import text
 from concord.engines.contract import MULTIMODAL
+from concord.engines.learnt import learner_metrics
 from concord.engines.trl import refill, rows
 from concord.engines.trl.config import ConcordConfig
 from concord.engines.trl.hidden import HIDDEN, HiddenStatesTrainer
@@ -370,6 +371,8 @@ class ConcordTrainer(HiddenStatesTrainer):
             unselected=self._method.signal.unselective()(batch).advantages,
             weights=self._weights,
             gated=self._rewards.gates.names,
+            learner=self._learning and learner_metrics(self._method, self._learning.metrics, outcome),
+            columns=sorted(self._method.learner.writes) if self._method.learner else (),
             config_hash=self.args.config_hash,
         )
 
