@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test bench docs
+.PHONY: setup demo test bench docs engines test-engines
 
 setup: $(READY)
 
@@ -27,6 +27,19 @@ test: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PYTHON) -m pytest -n 2
+
+# verl and other frameworks are heavy and want versions of their own: their tests have an environment of theirs.
+ENGINES := .venv-engines
+engines: $(ENGINES)/.ready
+
+$(ENGINES)/.ready: pyproject.toml constraints-engines.txt
+	python3 -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --quiet -c constraints-engines.txt torch
+	$(ENGINES)/bin/python -m pip install --quiet -c constraints-engines.txt -e '.[verl]' hypothesis pytest pytest-timeout
+	touch $@
+
+test-engines: $(ENGINES)/.ready
+	$(ENGINES)/bin/python -m pytest -o filterwarnings=default tests/engines_verl tests/frameworks
 
 bench: $(READY)
 	for file in benchmarks/*.py; do $(PYTHON) $$file || exit 1; done

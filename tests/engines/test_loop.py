@@ -40,8 +40,10 @@ def moved(policy: Any, start: dict[str, Tensor]) -> Tensor:
     return torch.cat([(p.detach() - start[name]).flatten() for name, p in policy.named_parameters()])
 
 
-@pytest.mark.parametrize("micro_batch", [None, 3])
-@pytest.mark.parametrize("method", ["gd2po", "grpo", "gdpo", "dapo", "rloo"])
+@pytest.mark.parametrize(
+    ("method", "micro_batch"),
+    [("gd2po", None), ("gd2po", 3), ("grpo", 3), ("gdpo", None), ("dapo", None), ("rloo", None)],
+)
 def test_it_takes_the_same_step_as_the_trl_engine_from_the_same_rollouts(
     tmp_path: Path, method: str, micro_batch: int | None
 ) -> None:
@@ -62,7 +64,7 @@ def test_it_takes_the_same_step_as_the_trl_engine_from_the_same_rollouts(
 
 
 def prompts(count: int, group: int = 4) -> list[list[int]]:
-    texts = tiny.prompts(count)["prompt"]
+    texts = list(tiny.prompts(count)["prompt"])
     return [ids for ids in tiny.tokenizer()(texts)["input_ids"] for _ in range(group)]
 
 
@@ -71,7 +73,7 @@ def test_what_is_sampled_has_the_probabilities_of_a_pass_over_the_whole() -> Non
     loop = a_loop(create("gdpo"), temperature=0.7)
     asked = prompts(8)
     sampled = loop.sample(asked, seed=5)
-    assert 1 < len(set(sampled.lengths.tolist()))
+    assert len(set(sampled.lengths.tolist())) > 1
     draws = torch.rand(8, len(asked), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     for row, (prompt, response) in enumerate(zip(asked, sampled.responses(), strict=True)):
         ids = torch.tensor([prompt + response])

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from concord.core.errors import ConfigError, RunFolderError
-from concord.engines.trl import checkpoint
+from concord.engines import checkpoint
 from tests.engines import resuming, tiny
 
 ROOT = Path(__file__).parents[2]

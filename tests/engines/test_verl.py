@@ -28,6 +28,7 @@ def configuration() -> dict:
     return {
         "algorithm": {"adv_estimator": "concord", "use_kl_in_reward": False, "concord": SECTION},
         "critic": {"enable": None},
+        "reward": {"reward_model": {"enable": False, "enable_resource_pool": False}},
         "actor_rollout_ref": {"actor": actor | {"policy_loss": {"loss_mode": "vanilla"}, "use_kl_loss": True}},
     }
 
@@ -61,6 +62,7 @@ def test_what_is_misspelt_is_an_error_at_the_start_that_names_the_nearest(algori
         ("algorithm.use_kl_in_reward", True, "use_kl_loss"),
         ("algorithm.rollout_correction", {"bypass_mode": True}, "verl's own loss"),
         ("critic.enable", True, "no critic"),
+        ("reward.reward_model.enable", True, "enable_resource_pool=True"),
         ("actor_rollout_ref.actor.clip_ratio_high", 0.28, "clip_high"),
         ("actor_rollout_ref.actor.loss_agg_mode", "seq-mean-token-mean", "its own average"),
         ("actor_rollout_ref.actor.policy_loss.loss_mode", "gspo", "its own loss"),

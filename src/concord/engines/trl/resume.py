@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from concord.engines.trl.checkpoint import last_complete, load, save, step_of
+from concord.engines.checkpoint import load, save
+from concord.engines.trl.checkpoint import last_complete, step_of
 
 
 class ResumableTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -41,7 +42,7 @@ class ResumableTrainer(GRPOTrainer):  # type: ignore[misc]
         return super().train(resume_from_checkpoint or None, *more, **options)
 
     def _own_state(self) -> dict[str, Any]:
-        """What a subclass adds, as :func:`concord.engines.trl.checkpoint.save` takes it."""
+        """What a subclass adds, as :func:`concord.engines.checkpoint.save` takes it."""
         return {}
 
     def _restore(self, state: dict[str, Any]) -> None:
