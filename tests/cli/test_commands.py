@@ -71,6 +71,8 @@ def test_show_has_card_chain_formula_needs_numerics(run: Run) -> None:
     ):
         assert part in text
     data = json.loads(run("show", "gd2po", "tau=0.5", "numerics=trl", "--json").stdout)
+    assert data["learner"] is None
+    assert "Contrastive(correct='right'," in run("show", "clipo", "correct=right").stdout
     assert data["parameters"]["tau"] == 0.5
     assert concord.Chain.from_config(data["chain"]) == concord.create("gd2po", tau=0.5, numerics="trl").signal
 
@@ -117,7 +119,9 @@ def test_a_failing_reward_is_named_without_a_traceback(run: Run, run_file: Path)
     path.write_text(path.read_text().replace("1.0 - len(t.split()) / 8", "1 / 0"))
     done = run("train", str(run_file), "data.eval=null")
     assert done.returncode == 2
-    assert "error: reward 'brief': 16 of 16 scores failed; the first: ZeroDivisionError: division by zero" in done.stderr
+    assert (
+        "error: reward 'brief': 16 of 16 scores failed; the first: ZeroDivisionError: division by zero" in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

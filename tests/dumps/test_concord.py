@@ -16,7 +16,9 @@ from concord.dumps import open_dump, write
 from tests.dumps.truth import keeps, read
 
 
-def dump(folder: Path, step: int, run: str = "demo", offset: float = 0.0) -> tuple[Rollouts, torch.Tensor]:
+def dump(
+    folder: Path, step: int, run: str = "demo", offset: float = 0.0, learner: dict[str, torch.Tensor] | None = None
+) -> tuple[Rollouts, torch.Tensor]:
     scores = torch.tensor([[1.0, 0.5], [0.0, 1.0], [1.0, 0.0], [torch.nan, 0.25], [1.0, 1.0], [0.0, 0.0]])
     ids = [0, 1, 0, 0, 1, 1]  # interleaved
     batch = Rollouts(scores + offset, Groups.of(ids), ("right", "short"), {"lengths": torch.arange(6)})
@@ -33,6 +35,7 @@ def dump(folder: Path, step: int, run: str = "demo", offset: float = 0.0) -> tup
         unselected=method.signal.unselective()(batch).advantages,
         weights={"right": 2.0},
         config_hash="5eed",
+        learner=learner,
     )
     return batch, outcome.advantages
 
@@ -61,6 +64,17 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert not found.skipped
     assert "configuration hash 5eed" in found.inferred
     assert not found.missing
+
+
+def test_what_a_learner_measured_is_read(tmp_path: Path) -> None:
+    dump(tmp_path, 1)
+    dump(tmp_path, 2, learner={"loss": torch.tensor(0.5), "a/b": torch.tensor(torch.nan)})
+    found, groups = read(tmp_path)
+    assert found.rewards == ("right", "short")
+    assert [group.learner for group in groups[:2]] == [{}, {}]
+    for group in groups[2:]:
+        assert group.learner["loss"] == 0.5
+        assert np.isnan(group.learner["a/b"])
 
 
 def test_a_dump_may_be_gone_through_twice(tmp_path: Path) -> None:

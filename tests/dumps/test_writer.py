@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -17,9 +18,10 @@ from concord.dumps import write
 REWARDS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [torch.nan, 0.0]])
 
 
-def dump(folder: Path, texts: int = 4) -> tuple[Path, Rollouts, Outcome]:
+def dump(folder: Path, texts: int = 4, **more: Any) -> tuple[Path, Rollouts, Outcome]:
     method = create("gd2po", weights={"right": 2.0})
     columns = {"lengths": torch.tensor([3, 4, 5, 6]), "truncated": torch.tensor([False, True, False, False])}
+    columns["loss"] = torch.tensor([0.5, torch.nan, 2.0, torch.nan])
     batch = Rollouts(REWARDS, Groups.uniform(1, 4), ("right", "short"), columns)
     outcome = method.signal(batch)
     path = write(
@@ -33,6 +35,7 @@ def dump(folder: Path, texts: int = 4) -> tuple[Path, Rollouts, Outcome]:
         unselected=method.signal.unselective()(batch).advantages,
         weights={"right": 2.0},
         config_hash="abc",
+        **more,
     )
     return path, batch, outcome
 
@@ -57,6 +60,17 @@ def test_pandas_alone_reads_everything(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor(frame["advantage"]).float(), outcome.advantages)
     assert frame["length"].tolist() == [3, 4, 5, 6]
     assert frame["truncated"].tolist() == [False, True, False, False]
+
+
+def test_what_a_learner_measured_and_wrote(tmp_path: Path) -> None:
+    measured = {"loss": torch.tensor(1.25), "similarity": torch.tensor(torch.nan)}
+    frame = pd.read_parquet(dump(tmp_path, learner=measured, columns=["loss"])[0])
+    assert list(frame.columns)[-4:] == ["config_hash", "learner/loss", "learner/similarity", "column/loss"]
+    assert frame["learner/loss"].tolist() == [1.25] * 4
+    assert frame["learner/similarity"].isna().all()
+    assert frame["column/loss"].dropna().to_dict() == {0: 0.5, 2: 2.0}
+    nulls = pq.read_table(tmp_path / "rollouts_00000007.parquet").column("column/loss").null_count
+    assert nulls == 2
 
 
 def test_the_schema_is_versioned(tmp_path: Path) -> None:

@@ -41,5 +41,6 @@ def group(
         "keep": None,
         "lengths": None,
         "truncated": None,
+        "learner": {},
     }
     return GroupRows(step=step, key=key, scores=scores, **(fields | more))  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concord.core.errors import ConfigError
+from concord.recipes.builtin import TASKS
 from concord.run import safe_yaml
 from concord.run.config import RunConfig, load_config
 from concord.run.paths import model_source, shipped_recipes
@@ -290,6 +291,10 @@ def test_models(tmp_path: Path) -> None:
     for unknown in ("builtin:tool_tusk/seed0", "builtin:tool_task", "builtin:tool_task/seedx"):
         with pytest.raises(ConfigError, match="does not ship; write builtin:tool_task/seed0"):
             model_source(unknown)
+    for task in TASKS:
+        assert (Path(model_source(f"builtin:{task}/seed1")) / "config.json").is_file()
+        with pytest.raises(ConfigError, match=f"model: 'builtin:{task}/seed9': no base model with seed 9; .* 0, 1"):
+            model_source(f"builtin:{task}/seed9")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 datasets = pytest.importorskip("datasets")
 
 from concord.core.errors import ConfigError  # noqa: E402
+from concord.recipes.builtin import TASKS  # noqa: E402
 from concord.run.config import RowsConfig  # noqa: E402
 from concord.run.data import drop_long, load_rows  # noqa: E402
 from tests.data.toolrl import REAL, rows, write_sample  # noqa: E402
@@ -116,8 +117,9 @@ def test_columns_that_trl_passes_itself_are_left_out(tmp_path: Path, caplog: pyt
     assert "left out the columns prompts, completions" in caplog.text
 
 
-def test_the_built_in_task() -> None:
-    config = RowsConfig(path="builtin:tool_task", size=8)
+@pytest.mark.parametrize("task", TASKS)
+def test_the_built_in_tasks(task: str) -> None:
+    config = RowsConfig(path=f"builtin:{task}", size=8)
     train, again = load_rows(config, seed=1), load_rows(config, seed=1)
     assert (len(train), train.column_names) == (8, ["prompt", "answer"])
     assert train.to_list() == again.to_list()

@@ -20,7 +20,7 @@ def command(
     parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as tau=0.5.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Show a method: where it comes from, its formula, its chain, its loss, what it needs."""
+    """Show a method: where it comes from, its formula, its chain, its loss, its learner, what it needs."""
     build, card = builder(method), concord.info(method)
     values = parse(parameters or [], inspect.signature(build).parameters)
     made = build(**values)
@@ -32,6 +32,7 @@ def command(
                 "parameters": {**_defaults(build), **values},
                 "chain": made.signal.to_config(),
                 "objective": repr(made.objective),
+                "learner": repr(made.learner) if made.learner else None,
                 "needs": sorted(made.needs),
                 "count_dropped": made.count_dropped,
             }
@@ -45,6 +46,7 @@ def command(
         console.print(f"  {escape(repr(stage))}", soft_wrap=True)
     for label, text in {
         "loss": repr(made.objective),
+        "learner": repr(made.learner) if made.learner else "none",
         "needs": ", ".join(sorted(made.needs)) or "rewards only",
         "dropped rollouts": "stay in the denominators" if made.count_dropped else "leave the denominators",
         "reference code": card.code,

@@ -169,6 +169,7 @@ def _assemble(group: _Open, run: str, step: int, key: str, names: tuple[str, ...
         keep=None if any(map(math.isnan, keep)) else np.array(keep, bool),
         lengths=_column([fact(rollout.length) for rollout in rollouts]),
         truncated=_column([fact(rollout.truncated) for rollout in rollouts]),
+        learner={name: fact(value) for name, value in (rollouts[0].learner or {}).items()},
     )
 
 

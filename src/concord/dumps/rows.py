@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class GroupRows:
         keep: ``[G]`` bool, False = the run did not train on it; None if the dump does not say.
         lengths: ``[G]`` float64, tokens of the response, NaN = unknown; None if none is known.
         truncated: ``[G]`` float64, 1 = cut off, 0 = not, NaN = unknown; None if none is known.
+        learner: what a learner beside the policy measured at this step, by name, NaN = it could not be
+            measured; empty if the dump tells of none.
     """
 
     run: str
@@ -43,3 +46,4 @@ class GroupRows:
     keep: np.ndarray | None
     lengths: np.ndarray | None
     truncated: np.ndarray | None
+    learner: Mapping[str, float]

@@ -34,6 +34,8 @@ def write(
     unselected: Tensor,
     weights: Mapping[str, float] | None = None,
     gated: Sequence[str] = (),
+    learner: Mapping[str, Tensor] | None = None,
+    columns: Sequence[str] = (),
     config_hash: str = "",
 ) -> Path:
     """Write one step's rollouts to ``folder/rollouts_{step:08d}.parquet``.
@@ -42,20 +44,19 @@ def write(
     (null where it has no score), ``weight/<name>``, ``status/<name>`` (a word of
     :mod:`concord.core.status`) and, where it is gated, ``gate/<name>``; ``advantage_before`` and
     ``advantage``; ``keep``; ``query_weight``, the share of the group's scored rollouts that is kept;
-    ``length`` and ``truncated``, null where the batch has no such column; ``config_hash``. The
-    schema's version stands in the file's metadata.
-
-    The file appears whole or not at all.
+    ``length`` and ``truncated``, null where the batch has no such column; ``config_hash``; of a
+    learner ``learner/<metric>``, alike in all rows, and ``column/<name>``, null for NaN. The schema's
+    version stands in the file's metadata. The file appears whole or not at all.
 
     Args:
         folder: made if absent.
-        run, step: the run's name, and the optimisation step that these rollouts feed.
+        run, step, config_hash: the run's name, the optimisation step that is fed, the configuration's hash.
         prompts, completions: N texts each.
         batch, outcome: of the chain. Without "statuses" (``[N, K]``, of ``STATUSES``) no score is an abstention.
         unselected: ``[N]``, the advantages without masks and group weights, from ``Chain.unselective``.
         weights: reward weights in force, by name; 1 where not named.
         gated: the rewards whose column of "gates" (``[N, K]`` bool) is written.
-        config_hash: of the resolved configuration.
+        learner, columns: what a learner measured, by name, each 0-d; columns ``[N]`` of the batch to add.
 
     Raises:
         DumpError: texts and batch differ in length.
@@ -65,7 +66,7 @@ def write(
     count = len(batch.groups)
     if not len(prompts) == len(completions) == count:
         raise DumpError(f"{count} rollouts, but {len(prompts)} prompts and {len(completions)} completions")
-    columns = {
+    table = {
         "run": pa.array([run] * count, pa.string()),
         "step": pa.array([step] * count, pa.int64()),
         "group": batch.groups.index.cpu().numpy(),
@@ -77,18 +78,18 @@ def write(
         "length": _optional(batch, "lengths", pa.int64(), pa),
         "truncated": _optional(batch, "truncated", pa.bool_(), pa),
         "config_hash": pa.array([config_hash] * count, pa.string()),
+        **_learner_columns(batch, learner or {}, columns, pa),
     }
     about = {METADATA_KEY: json.dumps({"schema": SCHEMA_VERSION, "rewards": list(batch.names)})}
-    path = Path(folder) / f"rollouts_{step:08d}.parquet"
-    _put(pq, pa.table(columns).replace_schema_metadata(about), path)
-    return path
+    return _put(pq, pa.table(table).replace_schema_metadata(about), Path(folder) / f"rollouts_{step:08d}.parquet")
 
 
-def _put(pq: Any, table: Any, path: Path) -> None:
+def _put(pq: Any, table: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")  # written beside its place and moved there
     pq.write_table(table, partial, compression="zstd")
     os.replace(partial, path)
+    return path
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -120,6 +121,18 @@ def _reward_columns(batch: Rollouts, weights: Mapping[str, float], gated: Sequen
         if name in gated:
             columns[f"gate/{name}"] = pa.array(batch.columns["gates"][:, k].tolist(), pa.bool_())
     return columns
+
+
+def _learner_columns(batch: Rollouts, metrics: Mapping[str, Tensor], names: Sequence[str], pa: Any) -> dict[str, Any]:
+    found = {f"learner/{name}": value.expand(len(batch.groups)) for name, value in metrics.items()}
+    found |= {f"column/{name}": batch.columns[name] for name in names}
+    return {name: _numbers(values, pa) for name, values in found.items()}
+
+
+def _numbers(values: Tensor, pa: Any) -> Any:
+    """A column of numbers; null for NaN and infinities."""
+    numbers = values.double().cpu()
+    return pa.array(numbers.numpy(), mask=~numbers.isfinite().numpy())
 
 
 def _query_weight(batch: Rollouts, outcome: Outcome) -> Tensor:

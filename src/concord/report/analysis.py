@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from concord.report.learner import LearnerMetric
 from concord.report.records import (
     Conflict,
     Estimate,
@@ -35,6 +36,7 @@ __all__ = [
     "ExampleRollout",
     "Finding",
     "Histogram",
+    "LearnerMetric",
     "Pair",
     "Quality",
     "Queries",
@@ -60,6 +62,7 @@ class Analysis:
         sweep: GD2PO over tau, ascending.
         methods: GRPO, GDPO, GD2PO at ``Settings.tau`` (the SNR rule), GD2PO-hard.
         series: by run and step, ascending.
+        learner: the metrics of a learner beside the policy; empty where the dump tells of none.
         examples: the most conflicted groups.
         findings: the most severe first.
         verdict: the whole in three to six sentences.
@@ -78,6 +81,7 @@ class Analysis:
     sweep: tuple[Selection, ...]
     methods: tuple[Selection, ...]
     series: tuple[StepPoint, ...]
+    learner: tuple[LearnerMetric, ...]
     examples: tuple[Example, ...]
     findings: tuple[Finding, ...] = ()
     verdict: tuple[str, ...] = ()

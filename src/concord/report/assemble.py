@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from concord.report.analysis import Conflict, Estimate, Pair, Reward, Selection, StepPoint
+from concord.report.analysis import Conflict, Estimate, LearnerMetric, Pair, Reward, Selection, StepPoint
 from concord.report.bars import Bars
 from concord.report.course import saturated_since, trend
 from concord.report.series import Entry, Series
 from concord.report.sums import ConflictSums, Sums
+from concord.report.tally import Named
 
 
 def share(part: Tensor, whole: Tensor) -> float:
@@ -148,6 +149,16 @@ def selections(methods: Sequence[tuple[str, float | None]], sums: Sums) -> tuple
     )
 
 
+def learner(pooled: Sequence[Entry]) -> tuple[LearnerMetric, ...]:
+    """A record for each metric that a learner gave, in the order of appearance."""
+    course = [sums.learner for _, _, sums in pooled]
+    whole = sum(course, Named({})).means
+    return tuple(
+        LearnerMetric(name, mean, trend([at.means.get(name, math.nan) for at in course]))
+        for name, mean in whole.items()
+    )
+
+
 def points(names: Sequence[str], shift: Tensor, series: Series) -> tuple[StepPoint, ...]:
     """The course by run and step."""
 
@@ -169,6 +180,7 @@ def points(names: Sequence[str], shift: Tensor, series: Series) -> tuple[StepPoi
             whitening_gain=float(s.gain.mean),
             kept=share(s.kept, s.scored),
             length=float(s.length.mean),
+            learner=s.learner.means,
         )
         for run, (first, last, s) in series.entries()
     )

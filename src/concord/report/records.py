@@ -282,6 +282,7 @@ class StepPoint:
         mixed_sign_share, cancelled_share, whitening_gain: as in :class:`Conflict`.
         kept: share that GD2PO keeps at ``Settings.tau``.
         length: mean length of the responses, in ``Quality.length_unit``.
+        learner: what a learner beside the policy measured, by name; empty without one.
     """
 
     run: str
@@ -297,6 +298,7 @@ class StepPoint:
     whitening_gain: float
     kept: float
     length: float
+    learner: Mapping[str, float]
 
 
 @dataclass(frozen=True)

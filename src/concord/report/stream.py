@@ -110,6 +110,7 @@ class _Reading:
             sweep=chosen[len(METHODS) :],
             methods=chosen[: len(METHODS)],
             series=assemble.points(self._names, shift, self._series),
+            learner=assemble.learner(self._series.pooled()),
             examples=self._ranking.examples(),
         )
 

@@ -14,7 +14,7 @@ from concord.functional.conflict import DEAD_ZONE
 from concord.report.batches import Span
 from concord.report.chance import OPPOSED, Chance, group_correlations
 from concord.report.measure import TAU, Measured, MethodKey, standardised
-from concord.report.tally import Moments, Products, Range, Tally
+from concord.report.tally import Moments, Named, Products, Range, Tally
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +234,7 @@ class StepSums(Tally):
         gross: ``[K]``, sum |x_k|.
         net: sum |S|.
         gain, length: of GDPO's batch step, of the responses.
+        learner: what a learner measured, groups counting alike.
     """
 
     rollouts: int
@@ -247,6 +248,7 @@ class StepSums(Tally):
     net: Tensor
     gain: Moments
     length: Moments
+    learner: Named
 
     @classmethod
     def of(cls, m: Measured, shift: Tensor, place: int, span: Span) -> StepSums:
@@ -267,6 +269,7 @@ class StepSums(Tally):
             m.net[rows].abs().sum(),
             Moments.of(gain, gain.isfinite()),
             Moments.of(lengths, lengths.isfinite()),
+            Named.of(member.learner for member in m.batch.members[groups]),
         )
 
 

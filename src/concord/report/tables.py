@@ -47,6 +47,7 @@ def tables(analysis: Analysis) -> dict[str, list[Row]]:
         "queries_histograms": [row for name in ("consensus", "kept") for row in _bars(name, queries[name])],
         "sweep": plain["sweep"],
         "methods": plain["methods"],
+        "learner": [_flat(metric) for metric in plain["learner"]],
         "steps": [_flat(point) for point in plain["series"]],
         "quality": [{"fact": name, "value": value} for name, value in _flat(quality).items()],
         "findings": [_flat(_without(finding, "numbers")) for finding in plain["findings"]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -51,6 +52,35 @@ class Moments(Tally):
         count = int(self.count[where])
         error = float(self.std[where]) / math.sqrt(count) if count > 1 else math.nan
         return Estimate(float(self.mean[where]), error, count)
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Sum and count of numbers that have names; adds up like a :class:`Tally`."""
+
+    sums: Mapping[str, tuple[float, int]]
+
+    @classmethod
+    def of(cls, records: Iterable[Mapping[str, float]]) -> Named:
+        """NaN counts for nothing, but its name is known."""
+        sums: dict[str, tuple[float, int]] = {}
+        for record in records:
+            for name, value in record.items():
+                total, count = sums.get(name, (0.0, 0))
+                sums[name] = (total, count) if math.isnan(value) else (total + value, count + 1)
+        return cls(sums)
+
+    def __add__(self, other: Named) -> Named:
+        sums = dict(self.sums)
+        for name, (total, count) in other.sums.items():
+            here, times = sums.get(name, (0.0, 0))
+            sums[name] = (here + total, times + count)
+        return Named(sums)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """NaN where nothing was counted."""
+        return {name: total / count if count else math.nan for name, (total, count) in self.sums.items()}
 
 
 @dataclass(frozen=True, eq=False)

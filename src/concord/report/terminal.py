@@ -27,7 +27,7 @@ LEGEND = (
 
 
 def show(analysis: Analysis, console: Console) -> None:
-    """Print the verdict, the rewards, their conflicts, the sweep, and what to know of the data."""
+    """Print the verdict, the rewards, their conflicts, the sweep, a learner, and what to know of the data."""
     for sentence in analysis.verdict:
         console.print(Text(printable(sentence)), soft_wrap=True)
     console.print()
@@ -39,6 +39,9 @@ def show(analysis: Analysis, console: Console) -> None:
     console.print()
     console.print(_sweep(analysis))
     console.print()
+    if analysis.learner:
+        console.print(_learner(analysis))
+        console.print()
     for finding in analysis.findings:
         if f"{finding.message}." not in analysis.verdict:
             console.print(_finding(finding), soft_wrap=True)
@@ -131,6 +134,17 @@ def _sweep(analysis: Analysis) -> Table:
             _share(selection.cancelled_share),
             _number(selection.correlation_with_gdpo, ".2f"),
             _number(selection.correlation_with_dump, ".2f"),
+        )
+    return table
+
+
+def _learner(analysis: Analysis) -> Table:
+    table = _table("learner", "mean", "early", "late")
+    for metric in analysis.learner:
+        table.add_row(
+            escape(printable(metric.name)),
+            _number(metric.mean),
+            *(("-", "-") if metric.trend is None else (_number(metric.trend.first), _number(metric.trend.last))),
         )
     return table
 

@@ -64,7 +64,8 @@ class RowsConfig(Section):
     """Which rows of which data, and which columns hold prompt and answer.
 
     Attributes:
-        path: a .parquet, .json or .jsonl file; the id of a data set on the Hugging Face hub; or builtin:tool_task.
+        path: a .parquet, .json or .jsonl file; the id of a data set on the Hugging Face hub; or builtin:tool_task,
+            builtin:arithmetic_task, which are made as asked for.
         name: of the data set's configuration on the hub, where it has several.
         split: train, test, ...; also a slice, train[:90%]. A file is one split, train.
         prompt: column of the prompts, messages or text; dots go into nested columns.

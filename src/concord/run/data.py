@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import track
 
 from concord.core.errors import ConfigError, MissingExtra, nearest
+from concord.recipes.builtin import TASKS, builtin_task
 from concord.rewards.batch import RESERVED
 from concord.run.config import RowsConfig
 from concord.run.paths import BUILTIN, DATA_FILES
@@ -132,17 +133,17 @@ def _check_file(path: Path, split: str) -> None:
 
 
 def _make(data: RowsConfig, seed: int) -> Dataset:
-    """The rows of the built-in task; there is no end to them, so ``size`` says how many."""
-    if data.path != f"{BUILTIN}tool_task":
-        raise ConfigError(f"data.path: {data.path!r} does not ship" + nearest(data.path, [f"{BUILTIN}tool_task"]))
+    """The rows of a built-in task; there is no end to them, so ``size`` says how many."""
+    task = data.path.removeprefix(BUILTIN)
+    if task not in TASKS:
+        known = [f"{BUILTIN}{name}" for name in TASKS]
+        raise ConfigError(f"data.path: {data.path!r} does not ship" + nearest(data.path, known))
     if data.size is None:
         raise ConfigError("data.size: a built-in task makes as many rows as asked for; say how many")
     import datasets
 
-    from concord.recipes.tool_task import rows
-
     try:
-        made = rows(data.split, data.size, seed)
+        made = builtin_task(task).rows(data.split, data.size, seed)
     except ValueError as error:
         raise ConfigError(f"data.split: {error}") from error
     dataset: Dataset = datasets.Dataset.from_list(made)

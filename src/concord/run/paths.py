@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from concord.core.errors import ConfigError, nearest
+from concord.recipes.builtin import TASKS, builtin_task
 
 BUILTIN = "builtin:"
 DATA_FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
@@ -61,11 +62,13 @@ def model_source(model: str) -> str:
     """
     if model.startswith(BUILTIN):
         task, _, seed = model.removeprefix(BUILTIN).partition("/seed")
-        if task != "tool_task" or not seed.isdecimal():
-            raise ConfigError(f"model: {model!r} does not ship; write builtin:tool_task/seed0")
-        from concord.recipes.tool_task import base_model_path
-
-        return str(base_model_path(int(seed)))
+        if task not in TASKS or not seed.isdecimal():
+            known = " or ".join(f"{BUILTIN}{name}/seed0" for name in TASKS)
+            raise ConfigError(f"model: {model!r} does not ship; write {known}")
+        try:
+            return str(builtin_task(task).base_model_path(int(seed)))
+        except ValueError as error:
+            raise ConfigError(f"model: {model!r}: {error}") from error
     if Path(model).is_absolute() and not Path(model).is_dir():
         raise ConfigError(f"model: no folder {model}")
     return model

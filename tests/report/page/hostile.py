@@ -43,7 +43,8 @@ def analysed() -> Analysis:
     scores = np.stack([np.arange(8.0), -(np.arange(8.0) ** 1.1)], axis=1)
     rows = [
         dataclasses.replace(
-            group(scores, step=step, key=NAME, run=NAME, completions=list(TEXTS)), prompt=TEXTS[step % len(TEXTS)]
+            group(scores, step=step, key=NAME, run=NAME, completions=list(TEXTS), learner={NAME: 1e308}),
+            prompt=TEXTS[step % len(TEXTS)],
         )
         for step in range(16)
     ]

@@ -31,6 +31,7 @@ class Rollout:
         config: a hash of its configuration.
         advantage, keep, length, truncated, weights, statuses: as in ``GroupRows``, for this rollout;
             weights and statuses by reward.
+        learner: what the run's learner measured at this step, by name.
     """
 
     values: Record
@@ -47,6 +48,7 @@ class Rollout:
     truncated: object = None
     weights: Mapping[str, float] | None = None
     statuses: Mapping[str, str] | None = None
+    learner: Mapping[str, object] | None = None
 
 
 class Malformed(ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concord.dumps.formats.base import Format, Record, Rollout, group_of, has, step_of
 from concord.dumps.values import text
 
-_REWARD, _WEIGHT, _STATUS = "reward/", "weight/", "status/"
+_REWARD, _WEIGHT, _STATUS, _LEARNER = "reward/", "weight/", "status/", "learner/"
 
 
 def _rollouts(record: Record) -> Iterator[Rollout]:
@@ -26,6 +26,7 @@ def _rollouts(record: Record) -> Iterator[Rollout]:
         truncated=record["truncated"],
         weights={name: record[_WEIGHT + name] for name in names},
         statuses={name: record[_STATUS + name] for name in names},
+        learner={text(c[len(_LEARNER) :]): record[c] for c in record if c.startswith(_LEARNER)} or None,
     )
 
 

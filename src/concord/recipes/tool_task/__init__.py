@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from concord.recipes.builtin import base_model
 from concord.recipes.tool_task.requests import rows
 from concord.recipes.tool_task.rewards import conciseness, correctness, exact, format
 
@@ -30,9 +31,4 @@ def base_model_path(seed: int = 0) -> Path:
         >>> (base_model_path() / "config.json").is_file()
         True
     """
-    folder = Path(__file__).parents[1] / "base_model"
-    path = folder / f"seed{seed}"
-    if not path.is_dir():
-        shipped = ", ".join(sorted(child.name.removeprefix("seed") for child in folder.glob("seed*")))
-        raise ValueError(f"no base model with seed {seed}; these seeds ship: {shipped}")
-    return path
+    return base_model(Path(__file__).parents[1] / "base_model", seed)

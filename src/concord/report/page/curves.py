@@ -70,6 +70,14 @@ def drift(analysis: Analysis) -> tuple[LineChart, ...]:
     )
 
 
+def learner(analysis: Analysis) -> tuple[LineChart, ...]:
+    """Each metric of a learner beside the policy, with its own axis."""
+    return tuple(
+        line_chart(metric.name, [_over_steps("mean", 1, analysis, _learnt(metric.name))], x_title="step")
+        for metric in analysis.learner
+    )
+
+
 def compared(analyses: Mapping[str, Analysis]) -> tuple[LineChart, ...]:
     """One line an analysis: over the steps, over tau, and the mean of each reward that any of them has."""
 
@@ -101,6 +109,10 @@ def _of(reward: str, field: str) -> Measure:
         return by_reward.get(reward, math.nan)
 
     return measure
+
+
+def _learnt(metric: str) -> Measure:
+    return lambda point: point.learner.get(metric, math.nan)
 
 
 def _over_steps(name: str, hue: int, analysis: Analysis, measure: Measure) -> Line:

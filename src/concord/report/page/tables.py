@@ -191,6 +191,7 @@ def methods(analysis: Analysis) -> Table:
 def series(analysis: Analysis) -> Table:
     """One row a step and run."""
     names = [reward.name for reward in analysis.rewards]
+    learnt = [metric.name for metric in analysis.learner]
     by_reward = ("mean", "within_group_std", "dead_group_share", "share_of_advantage")
     columns = (
         *(Column("run", "text"), Column("step", "count"), Column("last step", "count"), Column("rollouts", "count")),
@@ -201,16 +202,33 @@ def series(analysis: Analysis) -> Table:
         ),
         *(Column("mixed signs", "share"), Column("cancelled", "share"), Column("kept", "share")),
         *(Column("whitening gain", "number"), Column("mean length", "number")),
+        *(Column(f"learner: {name}", "number") for name in learnt),
     )
     rows = (
         (
             *(point.run, point.step, point.last_step, point.rollouts),
             *(getattr(point, measure).get(name) for name in names for measure in by_reward),
             *(point.mixed_sign_share, point.cancelled_share, point.kept, point.whitening_gain, point.length),
+            *(point.learner.get(name) for name in learnt),
         )
         for point in analysis.series
     )
     return table("steps", columns, rows)
+
+
+def learner(analysis: Analysis) -> Table:
+    """One row a metric of a learner beside the policy."""
+    columns = (
+        Column("metric", "name"),
+        Column("mean", "number", "over all steps at which it could be measured"),
+        Column("first third", "number", "mean over the first third of the steps"),
+        Column("last third", "number", "mean over the last third of the steps"),
+    )
+    rows = (
+        (metric.name, metric.mean, *((metric.trend.first, metric.trend.last) if metric.trend else (None, None)))
+        for metric in analysis.learner
+    )
+    return table("learner", columns, rows)
 
 
 def histograms(analysis: Analysis) -> Table:
