@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import concord
-from concord.cli import diagnose, evaluate, methods, rewards, show, train
+from concord.cli import bench, diagnose, doctor, evaluate, launch, methods, reward_model, rewards, show, train
 from concord.core.errors import ConcordError, MissingExtra
 
 app = typer.Typer(
@@ -19,10 +19,14 @@ app = typer.Typer(
 )
 app.command("train")(train.command)
 app.command("eval")(evaluate.command)
+app.command("launch")(launch.command)
 app.command("diagnose")(diagnose.command)
+app.command("bench")(bench.command)
 app.command("methods")(methods.command)
 app.command("show")(show.command)
+app.command("doctor")(doctor.command)
 app.add_typer(rewards.app, name="rewards")
+app.add_typer(reward_model.app, name="reward-model")
 
 
 def _version(asked: bool) -> None:
@@ -41,6 +45,7 @@ def _root(
 _EXTRAS = {
     **dict.fromkeys(("accelerate", "datasets", "matplotlib", "peft", "transformers", "trl"), "train"),
     **dict.fromkeys(("httpx2", "math_verify", "py3langid", "tenacity"), "rewards"),
+    **dict.fromkeys(("omegaconf", "tensordict", "transfer_queue", "verl"), "verl"),
     **dict.fromkeys(("jinja2", "pyarrow"), "report"),
 }
 """The extra that brings a module."""

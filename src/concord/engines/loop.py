@@ -1,0 +1,250 @@
+"""A plain training loop on one device: Concord without a framework, and an example of it in a loop of one's own.
+
+    loop = Loop(policy, method, optimizer, end=tokenizer.eos_token_id, pad=tokenizer.pad_token_id, limit=80)
+    for step, rows in enumerate(stream):
+        sampled = loop.sample([ids for row in rows for ids in [row.ids] * G], seed=step)
+        texts = tokenizer.batch_decode(sampled.responses(), skip_special_tokens=True)
+        rewards = torch.tensor([[reward(text) for reward in rewards] for text in texts])
+        done = loop.step(sampled, Rollouts(rewards, Groups.uniform(len(rows), G), names))
+
+Each batch of rollouts has one optimisation step, so the policy in training is the one that sampled. For several steps
+a batch, reference models, vLLM or several processes there is the TRL engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from concord.core.errors import BatchError, ConfigError
+from concord.core.rollouts import Rollouts
+from concord.core.signal import Outcome
+from concord.methods import Method
+from concord.objectives import PolicyBatch, Totals
+
+SUPPLIED = frozenset({"lengths", "truncated"})
+"""The columns that the loop gives a chain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """N responses to N prompts.
+
+    Attributes:
+        prompt_ids, prompt_mask: ``[N, P]`` int64 and bool, padded on the left.
+        response_ids, response_mask: ``[N, T]``, padded on the right; an end token that was sampled is part.
+        truncated: ``[N]`` bool, no end token within the limit.
+    """
+
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+    response_ids: Tensor
+    response_mask: Tensor
+    truncated: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """``[N]`` int64, response tokens."""
+        return self.response_mask.sum(1)
+
+    @property
+    def tokens(self) -> Tensor:
+        """``[N]`` int64, prompt and response tokens: what a pass over them reads."""
+        return self.prompt_mask.sum(1) + self.lengths
+
+    def responses(self) -> list[list[int]]:
+        """The responses as token ids, without padding."""
+        return [ids[:n] for ids, n in zip(self.response_ids.tolist(), self.lengths.tolist(), strict=True)]
+
+    def take(self, rows: Tensor) -> Sampled:
+        """These rows (places, int64), without the columns that are padding in all of them."""
+        prompt_mask, response_mask = self.prompt_mask[rows], self.response_mask[rows]
+        start = self.prompt_mask.shape[1] - int(prompt_mask.sum(1).max())
+        end = int(response_mask.sum(1).max())
+        return Sampled(
+            self.prompt_ids[rows, start:],
+            prompt_mask[:, start:],
+            self.response_ids[rows, :end],
+            response_mask[:, :end],
+            self.truncated[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What a step did.
+
+    Attributes:
+        outcome: of the method's chain.
+        computed: ``[N]`` bool, the rollouts that went through the forward and backward pass.
+        tokens: how many tokens that were, prompts included, padding not.
+        gradient: its norm, before clipping.
+    """
+
+    outcome: Outcome
+    computed: Tensor
+    tokens: int
+    gradient: float
+
+
+class Loop:
+    """Samples from a policy and takes a method's steps.
+
+    A rollout that the chain drops, or whose advantage is exactly 0, is not computed; the denominators are those of the
+    whole batch, so the gradient is the same.
+
+    Args:
+        policy: called as Hugging Face's causal models are: ``input_ids``, ``attention_mask``, ``position_ids``,
+            ``past_key_values``, ``use_cache``, ``logits_to_keep``; it answers with ``logits`` and ``past_key_values``.
+        method: from rewards to advantages, and the loss.
+        optimizer: over the policy's parameters.
+        end, pad: token ids.
+        limit: where a response is cut.
+        temperature: of the sampling, and of the probabilities in the loss, as in TRL.
+        max_grad_norm: the gradient is scaled down to this norm; infinity = never.
+        micro_batch: rollouts computed at a time; None = all. It changes memory and speed only.
+
+    Raises:
+        ConfigError: the method needs a column, a learner or a reference model, which this loop does not have.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        method: Method,
+        optimizer: torch.optim.Optimizer,
+        *,
+        end: int,
+        pad: int,
+        limit: int,
+        temperature: float = 1.0,
+        max_grad_norm: float = 1.0,
+        micro_batch: int | None = None,
+    ) -> None:
+        if method.learner is not None or method.objective.needs_reference:
+            raise ConfigError("the plain loop has no learner and no reference model; use the TRL engine")
+        if absent := sorted(method.needs - SUPPLIED):
+            raise ConfigError(f"the method needs columns {absent}; the plain loop gives {sorted(SUPPLIED)}")
+        self.policy, self.optimizer, self.method = policy, optimizer, method
+        self.end, self.pad, self.limit, self.temperature = end, pad, limit, temperature
+        self.max_grad_norm, self.micro_batch = max_grad_norm, micro_batch
+        self.state = method.signal.init()
+
+    @torch.no_grad()
+    def sample(self, prompts: Sequence[Sequence[int]], *, seed: int) -> Sampled:
+        """A response to each prompt; a prompt that stands G times gets G of them.
+
+        The random number behind a token belongs to its seed, row and place. So policies that agree sample the same
+        from one seed, and comparing two methods from one seed takes the luck of the draw out of the difference.
+
+        Raises:
+            BatchError: there is no prompt, or one is empty.
+        """
+        device = next(self.policy.parameters()).device
+        prompt_ids, prompt_mask = (part.to(device) for part in _left_padded(prompts, self.pad))
+        N = len(prompt_ids)
+        draws = torch.rand(self.limit, N, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(device)
+        response_ids = prompt_ids.new_full((N, self.limit), self.pad)
+        lengths = prompt_ids.new_zeros(N)
+        ended = torch.zeros_like(lengths, dtype=torch.bool)
+        # Rows that have ended leave the batch, and their keys and values the cache.
+        live, inputs, seen, cache = torch.arange(N, device=device), prompt_ids, prompt_mask.long(), None
+        for place in range(self.limit):
+            found = self.policy(
+                input_ids=inputs,
+                attention_mask=seen,
+                position_ids=_positions(seen)[:, -inputs.shape[1] :],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = found.past_key_values
+            tokens = _draw(found.logits[:, -1] / self.temperature, draws[place, live])
+            response_ids[live, place] = tokens
+            lengths[live] = place + 1
+            going = tokens != self.end
+            if not going.all():
+                ended[live[~going]] = True
+                live, tokens, seen = live[going], tokens[going], seen[going]
+                if cache is not None:  # a policy without memory has none
+                    cache.batch_select_indices(going.nonzero()[:, 0])
+            if not len(live):
+                break
+            seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
+            inputs = tokens[:, None]
+        there = torch.arange(int(lengths.max()), device=device) < lengths[:, None]
+        return Sampled(prompt_ids, prompt_mask, response_ids[:, : there.shape[1]], there, ~ended)
+
+    def step(self, sampled: Sampled, batch: Rollouts) -> Done:
+        """One optimisation step on rollouts of the policy as it is.
+
+        Args:
+            sampled: N rollouts.
+            batch: their rewards and groups; "lengths" and "truncated" are added to its columns.
+
+        Raises:
+            BatchError: the two differ in number.
+        """
+        if (N := len(batch.groups)) != len(sampled.lengths):
+            raise BatchError(f"{len(sampled.lengths)} rollouts were sampled, {N} were scored")
+        batch = batch.with_columns(lengths=sampled.lengths, truncated=sampled.truncated)
+        outcome = self.method.signal(batch, self.state)
+        self.state = outcome.state
+        computed = outcome.keep & (outcome.advantages != 0) & sampled.response_mask.any(1)
+        counted = torch.ones_like(outcome.keep) if self.method.count_dropped else outcome.keep
+        totals = Totals(sampled.lengths[counted].sum(), counted.sum())
+
+        # Zeros, not None: a step without a gradient is still a step of the optimiser's moments.
+        self.optimizer.zero_grad(set_to_none=False)
+        rows, size = computed.nonzero()[:, 0], self.micro_batch or N
+        for start in range(0, len(rows), size):
+            these = rows[start : start + size]
+            loss = self._loss(sampled.take(these), outcome.advantages[these], totals)
+            loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        return Done(outcome, computed, int(sampled.tokens[computed].sum()), float(norm))
+
+    def _loss(self, sampled: Sampled, advantages: Tensor, totals: Totals) -> Tensor:
+        """The part of the step's loss that these rows have."""
+        logp = self.log_probs(sampled)
+        # The policy has not moved since it sampled, so the ratio is 1 and carries the gradient only.
+        return self.method.objective(PolicyBatch(logp, logp.detach(), advantages, sampled.response_mask), totals).loss
+
+    def log_probs(self, sampled: Sampled) -> Tensor:
+        """``[N, T]``, in nats: log-probabilities of the response tokens; meaningless off the mask."""
+        seen = torch.cat([sampled.prompt_mask, sampled.response_mask], 1).long()
+        width = sampled.response_ids.shape[1]
+        found: Any = self.policy(
+            input_ids=torch.cat([sampled.prompt_ids, sampled.response_ids], 1),
+            attention_mask=seen,
+            position_ids=_positions(seen),
+            use_cache=False,
+            logits_to_keep=width + 1,
+        )
+        logp: Tensor = (found.logits[:, -width - 1 : -1] / self.temperature).log_softmax(-1)
+        return logp.gather(2, sampled.response_ids[..., None])[..., 0]
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    if not prompts or not all(prompts):
+        raise BatchError("a policy needs something to go on from: give prompts of one token or more")
+    longest = max(map(len, prompts))
+    ids = [[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+    there = [[False] * (longest - len(prompt)) + [True] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, dtype=torch.int64), torch.tensor(there, dtype=torch.bool)
+
+
+def _positions(seen: Tensor) -> Tensor:
+    return (seen.cumsum(1) - 1).clamp(min=0)  # counted from each row's first token
+
+
+def _draw(logits: Tensor, uniform: Tensor) -> Tensor:
+    """A token a row: where the distribution function passes the uniform number."""
+    cumulated = logits.double().softmax(-1).cumsum(-1)
+    places = torch.searchsorted(cumulated, (uniform * cumulated[:, -1])[:, None], right=True)[:, 0]
+    return places.clamp(max=logits.shape[1] - 1)

@@ -1,0 +1,186 @@
+"""Runs are paired, kept, resumed and summed up."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from concord.bench import Job, Run, RunFailed, jobs, method_of, run, run_all, summarise, task_of, write_parquet
+from concord.bench.page import write_page
+from concord.cli.main import app
+from concord.core.errors import ConcordError, ConfigError
+
+TINY = "bandit:steps=4,prompts=4,group=4"
+TEXT = "safety:steps=2,prompts=2,group=4"
+METHODS = ["gdpo", "grpo", "gd2po:tau=1.0"]
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    return [Run(job, tuple(run(job))) for job in jobs([TINY, "bandit:steps=4"], METHODS, 3)]
+
+
+@pytest.mark.parametrize("task", [TINY, TEXT])
+def test_one_seed_is_one_run_and_methods_start_from_the_same_rollouts(task: str) -> None:
+    first, again = (run(Job(task, "gdpo", 1)) for _ in range(2))
+    assert first == again
+    other = run(Job(task, "grpo", 1))
+    rollouts = [name for name in first[0] if name not in ("kept", "computed", "sign_flips", "update_tokens")]
+    assert [first[0][name] for name in rollouts] == [other[0][name] for name in rollouts]
+    assert first[-1] != other[-1]
+    assert run(Job(task, "gdpo", 0))[0]["value"] != first[0]["value"]
+
+
+def test_dropped_rollouts_cost_nothing_in_the_update(runs: list[Run]) -> None:
+    for one in runs:
+        for point in one.points:
+            assert point["update_tokens"] == pytest.approx(point["tokens"] * point["computed"])
+            if one.job.method == "gd2po:tau=1.0":
+                assert point["computed"] <= point["kept"] < 1
+
+
+def test_learning_is_seen_in_the_curve() -> None:
+    curve = [point["value"] for point in run(Job("bandit:steps=60", "gdpo", 0))]
+    assert sum(curve[-10:]) / 10 > sum(curve[:10]) / 10 + 0.05
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    wanted, quiet = jobs([TINY], ["gdpo", "grpo"], 1), Console(quiet=True)
+    first = run_all(wanted, tmp_path, processes=2, console=quiet)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert len(files) == 2
+    next(iter(files)).unlink()
+    assert run_all(wanted, tmp_path, processes=2, console=quiet) == first  # one is missing: made in this process
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert again.keys() == files.keys()
+    assert sum(again[path] == files[path] for path in files) == 1
+    assert Job(TINY, "gdpo", 0).digest() != Job(TINY.replace("steps=4", "steps=5"), "gdpo", 0).digest()
+    assert [one.points for one in first] == [tuple(run(job)) for job in wanted]
+
+
+def test_a_run_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"clipo on bandit.*, seed 0: ConfigError: .*no learner"):
+        run_all([Job(TINY, "clipo", 0)], tmp_path, processes=1, console=Console(quiet=True))
+
+
+def test_the_parquet_has_a_row_a_step(tmp_path: Path, runs: list[Run]) -> None:
+    table = pq.read_table(write_parquet(runs, tmp_path)).to_pandas()
+    assert len(table) == sum(len(one.points) for one in runs)
+    one = table[(table.task == TINY) & (table.method == "grpo") & (table.seed == 2)]
+    assert one.step.tolist() == [1, 2, 3, 4]
+    assert one["value"].tolist() == runs[[r.job for r in runs].index(Job(TINY, "grpo", 2))].curve("value")
+    assert one.sign_flips.isna().all()
+
+
+def a_run(method: str, seed: int, values: list[float], spent: float = 10.0) -> Run:
+    names = ("success", "mixed", "silent", "kept", "sign_flips", "reward/first", "reward/second")
+    point: dict[str, Any] = dict.fromkeys(names, 0.5) | {"update_tokens": spent, "tokens": 20.0}
+    points = tuple(point | {"step": i + 1.0, "value": value} for i, value in enumerate(values))
+    return Run(Job("bandit", method, seed), points)
+
+
+def test_the_summary_by_hand() -> None:
+    """Eight seeds; "a" is above the baseline by 0.1 in every one, "b" is the same at half the compute."""
+    made = []
+    for seed in range(8):
+        base = [0.4, 0.4 + 0.01 * seed]
+        made += [a_run("gdpo", seed, base), a_run("a", seed, [v + 0.1 for v in base])]
+        made.append(a_run("b", seed, [0.4, base[1] + 0.001], 5.0))
+    summary = summarise(made, "gdpo")
+    (task,) = summary.tasks
+    gdpo, a, b = task.rows
+    assert (task.start, summary.seeds) == (pytest.approx(0.4), 8)
+    assert task.target == pytest.approx(0.4 + 0.5 * (math.sqrt(0.5) - 0.4))
+    assert gdpo.auc == pytest.approx(0.4 + 0.035 / 2)
+    assert (gdpo.verdict(), a.verdict(), b.verdict()) == ("baseline", "better", "same")
+    assert (a.difference, a.wins, a.p) == (pytest.approx(0.1), 8, 2 / 256)
+    assert a.difference_interval == (pytest.approx(0.1), pytest.approx(0.1))
+    assert a.p_holm == pytest.approx(4 / 256)  # two comparisons
+    assert math.isnan(gdpo.p_holm)
+    assert a.improvement == 1.0
+    assert a.steps_to == math.inf
+    # b spends 10 in all. With so much gdpo has taken one step, and b two.
+    assert gdpo.at_budget == pytest.approx(0.4)
+    assert b.at_budget == pytest.approx(0.4 + 0.001 / 2 + 0.035 / 2)
+
+
+def test_worse_and_open() -> None:
+    made = [a_run(m, s, [v]) for s in range(8) for m, v in (("gdpo", 0.5), ("bad", 0.3), ("wild", 0.5 + (-1) ** s / 9))]
+    assert [row.verdict() for row in summarise(made, "gdpo").tasks[0].rows] == ["baseline", "worse", "open"]
+
+
+def test_the_page_stands_alone(tmp_path: Path, runs: list[Run]) -> None:
+    write_page(summarise(runs, "gdpo"), runs, tmp_path / "page.html", command="concord bench <b>")
+    page = (tmp_path / "page.html").read_text()
+    assert "concord bench &lt;b&gt;" in page
+    assert page.count('class="curve') > 2 * len(METHODS) * 5
+    assert page.count("<article") == 3
+    for request in ("http://", "https://", "<link", "src="):
+        assert request not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_one_seed_and_one_step_are_enough_to_show(tmp_path: Path) -> None:
+    made = [a_run("gdpo", 0, [0.5]), a_run("grpo", 0, [0.5], spent=0.0)]
+    summary = summarise(made, "gdpo")
+    write_page(summary, made, tmp_path / "page.html", command="")
+    assert summary.tasks[0].rows[1].verdict() == "open"
+
+
+def test_the_command(tmp_path: Path) -> None:
+    arguments = ["bench", "--tasks", TINY, "--methods", "gdpo gd2po", "--seeds", "2", "--out", str(tmp_path)]
+    found = CliRunner().invoke(app, [*arguments, "--processes", "1", "--json"])
+    assert found.exit_code == 0, found.output
+    data = json.loads(found.stdout)
+    assert [row["method"] for row in data["tasks"][0]["rows"]] == ["gdpo", "gd2po"]
+    assert data["tasks"][0]["rows"][0]["p"] is None
+    shown = CliRunner().invoke(app, [*arguments, "--processes", "1"])
+    assert "gd2po" in shown.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"bench.html", "results.parquet", "runs"}
+
+
+@pytest.mark.parametrize(
+    ("build", "text", "complaint"),
+    [
+        (method_of, "gdop", r"no method or control 'gdop'.*did you mean 'gdpo'"),
+        (method_of, "gd2po:tua=1", r"no parameter 'tua'.*did you mean 'tau'"),
+        (method_of, "gd2po:tau", r"write name:key=value"),
+        (method_of, "gd2po:tau=[", r"is no value"),
+        (method_of, "gd2po:tau=2", r"tau must be in \[0, 1\]"),
+        (task_of, "tool3", r"no task 'tool3'.*did you mean 'tools3'"),
+        (task_of, "tools3:best=2", r"no parameter 'best'"),
+        (task_of, "tools3:steps=0", r"steps is a positive whole number, not 0"),
+        (task_of, "tools3:rate=nan", r"rate is a positive number, not 'nan'"),
+        (task_of, "tools3:group=1", r"a group of one"),
+        (task_of, "tools3:steps=2,steps=3", r"each key once"),
+    ],
+)
+def test_a_wrong_name_or_number_is_met_with_what_to_change(build: Any, text: str, complaint: str) -> None:
+    with pytest.raises(ConcordError, match=complaint):
+        build(text)
+
+
+def test_numbers_in_names() -> None:
+    assert task_of("tools3:rate=3e-4,group=16").rate == 3e-4
+    assert method_of("gd2po:tau=0.5,rule=paper").signal.names[-1] == "reweight_groups"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--methods", "grpo"], "the baseline 'gdpo' is not among"),
+        (["--methods", "gdpo gdpo"], "names gdpo twice"),
+        (["--tasks", " "], "names nothing"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path: Path, options: list[str], complaint: str) -> None:
+    found = CliRunner().invoke(app, ["bench", "--quick", "--out", str(tmp_path), *options])
+    assert isinstance(found.exception, ConfigError)
+    assert complaint in str(found.exception)
+    assert not any(tmp_path.iterdir())
