@@ -34,11 +34,11 @@ def write_page(summary: Summary, runs: Sequence[Run], path: Path, *, command: st
     Raises:
         MissingExtra: jinja2 is not installed.
     """
-    environment = render._environment()
+    environment = render.environment()
     from jinja2 import ChoiceLoader, PackageLoader
 
     loader = ChoiceLoader([PackageLoader("concord.bench"), PackageLoader("concord.report.page")])
-    style, script = render._asset("page.css"), render._asset("page.js")
+    style, script = render.asset("page.css"), render.asset("page.js")
     text = (
         environment.overlay(loader=loader)
         .get_template("bench.html")
@@ -52,7 +52,7 @@ def write_page(summary: Summary, runs: Sequence[Run], path: Path, *, command: st
             command=command,
             style=style,
             script=script,
-            policy=render._policy(style, script),
+            policy=render.policy(style, script),
         )
     )
     path.parent.mkdir(parents=True, exist_ok=True)

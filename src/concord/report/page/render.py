@@ -84,7 +84,7 @@ def write_page(analyses: Mapping[str, Analysis], path: str | Path, *, command: s
     """
     if not analyses:
         raise ConfigError("a page needs at least one analysis")
-    page = _fitting(_environment(), analyses, command)
+    page = _fitting(environment(), analyses, command)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -92,10 +92,10 @@ def write_page(analyses: Mapping[str, Analysis], path: str | Path, *, command: s
     os.replace(partial, path)
 
 
-def _fitting(environment: Environment, analyses: Mapping[str, Analysis], command: str) -> bytes:
+def _fitting(jinja: Environment, analyses: Mapping[str, Analysis], command: str) -> bytes:
     """The page with as much in it as keeps it within the limit."""
-    template = environment.get_template("page.html")
-    style, script = _asset("page.css"), _asset("page.js")
+    template = jinja.get_template("page.html")
+    style, script = asset("page.css"), asset("page.js")
     for detail in DETAILS:
 
         def clipped(text: str, cut: int = 0, limit: int = detail.characters) -> tuple[str, int]:
@@ -110,7 +110,7 @@ def _fitting(environment: Environment, analyses: Mapping[str, Analysis], command
             clipped=clipped,
             style=style,
             script=script,
-            policy=_policy(style, script),
+            policy=policy(style, script),
         ).encode()
         if len(page) < LIMIT:
             return page
@@ -120,7 +120,7 @@ def _fitting(environment: Environment, analyses: Mapping[str, Analysis], command
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Jinja with the page's own words; every expression is escaped, and every text made visible."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -132,7 +132,7 @@ def _environment() -> Environment:
     def shown(value: Any) -> Any:
         return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("concord.report.page"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -140,22 +140,23 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=shown,
     )
-    environment.globals.update(
+    made.globals.update(
         {name: getattr(text, name) for name in ("fixed", "number", "percent", "prose", "raw", "signed")}
         | {"charts": charts, "compare": compare, "curves": curves, "tables": tables}
         | {"dashed": _dashed, "hue": _hue, "nearest": _nearest, "tint": _tint, "tone": _tone}
     )
-    return environment
+    return made
 
 
-def _asset(name: str) -> Any:
+def asset(name: str) -> Any:
+    """A style sheet or script of the page, to be put in as it is."""
     from markupsafe import Markup
 
     return Markup((files("concord.report.page") / "templates" / name).read_text(encoding="utf-8"))
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing but this very style and this very script."""
+def policy(style: str, script: str) -> str:
+    """The content security policy: nothing but this very style and this very script."""
 
     def digest(source: str) -> str:
         return f"'sha256-{b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
