@@ -169,11 +169,10 @@ def compare(setting: Setting, kinds: Mapping[str, float], seed: int) -> dict[str
     return found
 
 
-def tuned(confound: str, kind: str) -> float:
-    """The weight of the highest accuracy on one more seed."""
+def sweep(confound: str, kind: str) -> dict[float, float]:
+    """The accuracy of each weight on one more seed."""
     setting = synthetic(confound, TUNING_SEED)
-    accuracy = {weight: compare(setting, {kind: weight}, TUNING_SEED)[kind]["accuracy"] for weight in WEIGHTS}
-    return max(accuracy, key=lambda weight: accuracy[weight])
+    return {weight: compare(setting, {kind: weight}, TUNING_SEED)[kind]["accuracy"] for weight in WEIGHTS}
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -186,24 +185,33 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def table(title: str, weights: Mapping[str, float], runs: Sequence[Mapping[str, Numbers]]) -> str:
     """Methods in rows; intervals where the methods are compared, means elsewhere."""
-    lines = [f"{title:22}{'accuracy':>22}{'less BT':>26}" + "".join(f"{name:>10}" for name in COLUMNS)]
+    lines = [f"{title:22}{'accuracy':>22}{'minus BT':>26}" + "".join(f"{name:>10}" for name in COLUMNS)]
     for method in runs[0]:
         share = interval([run[method]["accuracy"] for run in runs])
         gap = interval([run[method]["accuracy"] - run["bradley_terry"]["accuracy"] for run in runs])
         means = [sum(run[method][column] for run in runs) / len(runs) for column in COLUMNS]
-        name = f"dir {method}" if method in LABELS else method
+        name = shown_name(method)
         name += f" x {weights[method]:g}" if weights.get(method) else ""
         both = "{:.3f} [{:.3f}, {:.3f}]".format(*share), "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gap)
         lines.append(f"  {name:20}{both[0]:>22}{both[1]:>26}" + "".join(f"{mean:10.3f}" for mean in means))
     return "\n".join(lines)
 
 
+def shown_name(method: str) -> str:
+    return f"dir {method}" if method in LABELS else method
+
+
 def one_confound(confound: str) -> str:
-    """Tune, train on every seed, and say."""
+    """Choose the weights, train on every seed, and say."""
     quiet()
     kinds = [] if confound == "none" else ["correlation", "length", *([OWN[confound]] if confound in OWN else [])]
-    weights = {"bradley_terry": 0.0} | {kind: tuned(confound, kind) for kind in kinds}
-    return table(confound, weights, [compare(synthetic(confound, seed), weights, seed) for seed in SEEDS])
+    found = {kind: sweep(confound, kind) for kind in kinds}
+    weights = {"bradley_terry": 0.0} | {kind: max(tried, key=tried.__getitem__) for kind, tried in found.items()}
+    lines = [table(confound, weights, [compare(synthetic(confound, seed), weights, seed) for seed in SEEDS])]
+    for kind, tried in found.items():
+        shown = ", ".join(f"x {weight:g} {accuracy:.3f}" for weight, accuracy in tried.items())
+        lines.append(f"  accuracy on the other seed, {shown_name(kind)}: {shown}")
+    return "\n".join(lines)
 
 
 def one_real(folder: Path, base: Path, seed: int) -> dict[str, Numbers]:
@@ -229,7 +237,7 @@ def main() -> None:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         if arguments.real:
             runs = list(pool.map(functools.partial(one_real, arguments.real, arguments.base), SEEDS))
-            print(table("real pairs, trained where the chosen answer is mostly longer", REAL_WEIGHTS, runs))
+            print(table("real pairs", REAL_WEIGHTS, runs))
         else:
             for found in pool.map(one_confound, ["none", *made.CONFOUNDS]):
                 print(found + "\n", flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from concord.cli import output
 from concord.cli.main import main
 
 CODE = """
@@ -60,7 +61,8 @@ Concord = Callable[..., Result]
 @pytest.fixture
 def concord(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Concord:
     """Run ``concord rewards`` beside a file of reward functions; exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (output.stdout, output.stderr):  # made when their module was, so COLUMNS comes too late
+        monkeypatch.setattr(console, "_width", 200)
     monkeypatch.chdir(tmp_path)
     Path("my.py").write_text(CODE)
 

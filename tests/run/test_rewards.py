@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
             "tags": {"path": "concord.rewards.toolrl:length", "weight": 0},
         },
     )
-    lines = Console(record=True, width=200, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115 written nowhere
+    lines = Console(record=True, width=200, file=io.StringIO())
     done = train(config, console=lines)
     said = lines.export_text()
     assert "right, varied: verl (parameters data_source, solution_str, ground_truth, extra_info)" in said

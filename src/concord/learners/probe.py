@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from concord.functional.mutual_information import UNLABELLED, club
-
-_NET, _ADAM = "net.", "adam."
+from concord.learners.state import pack, unpack
 
 
 class Probe:
@@ -84,19 +85,12 @@ class Probe:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and AdamW's moments, by name: tensors only."""
-        tensors = {_NET + name: value.clone() for name, value in self.net.state_dict().items()}
-        for index, moments in self._adam.state_dict()["state"].items():
-            tensors |= {f"{_ADAM}{index}.{name}": value.clone() for name, value in moments.items()}
-        return tensors
+        return pack(self.net, self._adam)
 
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
-        self.net.load_state_dict(
-            {name.removeprefix(_NET): value for name, value in tensors.items() if name.startswith(_NET)}
-        )
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith(_ADAM):
-                _, index, moment = name.split(".")
-                state.setdefault(int(index), {})[moment] = value
-        self._adam.load_state_dict({"state": state, "param_groups": self._adam.state_dict()["param_groups"]})
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` gave.
+
+        Raises:
+            ConfigError: the tensors are those of a probe of another shape.
+        """
+        unpack(tensors, self.net, self._adam)

@@ -31,8 +31,8 @@ from concord.objectives import Mean, PolicyBatch, Totals
 from concord.rewards.completions import completion_text
 from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
 
-SUPPLIED = frozenset({"lengths", "truncated", HIDDEN})
-"""The columns that this engine gives a chain."""
+SUPPLIED = frozenset({"lengths", "truncated"})
+"""The columns that this engine gives a chain; a learner gets hidden states too."""
 
 
 class ConcordTrainer(HiddenStatesTrainer):
@@ -103,11 +103,13 @@ class ConcordTrainer(HiddenStatesTrainer):
 
     def _check(self) -> None:
         """Meet what would go wrong after the first generation before it."""
-        if absent := sorted(self._method.needs - SUPPLIED):
-            raise ConfigError(f"method {self.args.method!r} needs columns {absent}; TRL gives {sorted(SUPPLIED)}")
+        learner = self._method.learner
+        supplied = SUPPLIED if learner is None else SUPPLIED | {HIDDEN}
+        if absent := sorted(self._method.needs - supplied):
+            raise ConfigError(f"method {self.args.method!r} needs columns {absent}; TRL gives {sorted(supplied)}")
         size, count = self.num_generations, self.args.generation_batch_size
         blank = {"lengths": torch.ones(size), "truncated": torch.zeros(size, dtype=torch.bool)}
-        if (learner := self._method.learner) is not None:
+        if learner is not None:
             learner.check(self._rewards.names)
             blank |= {column: torch.full((size,), math.nan) for column in learner.writes}
         names = self._rewards.names
