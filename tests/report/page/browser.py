@@ -44,6 +44,10 @@ def open_page(browser: Any, path: Path, *, width: int = 1280, dark: bool = False
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     browser.get(path.as_uri())
+    from selenium.webdriver.support.ui import WebDriverWait  # there, since there is a browser
+
+    there = f"return document.readyState === 'complete' && location.href === {json.dumps(path.as_uri())}"
+    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(there))
 
 
 def requested(browser: Any) -> tuple[list[str], list[str]]:
