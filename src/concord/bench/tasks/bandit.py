@@ -90,6 +90,7 @@ BANDIT = Task(
     best=math.sqrt(0.5),
     best_known="the middle of the front, by construction",
     answer=_answer,
+    steps=30,
     rate=0.05,
     limit=1,
 )

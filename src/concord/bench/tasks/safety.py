@@ -175,5 +175,6 @@ SAFETY = Task(
     best=1.0,
     best_known="a right answer scores it",
     answer=_answer,
+    steps=20,
     limit=48,
 )

@@ -65,9 +65,9 @@ class Task:
         best: the highest mean of scaled rewards that can be reached.
         best_known: how ``best`` is known, in words.
         answer: a response that reaches it, where one can be written down.
+        steps: of a whole run: up to where its curve flattens, since methods differ on the way and not at the end.
         checkpoints: how many starting points there are; seeds take them in turn.
         prompts, group: a step's prompts, and rollouts to each.
-        steps: of a whole run.
         rate: AdamW's learning rate.
         limit: where a response is cut, in tokens.
     """
@@ -81,10 +81,10 @@ class Task:
     best: float
     best_known: str
     answer: Callable[[Prompt], str]
+    steps: int
     checkpoints: int = 2
     prompts: int = 16
     group: int = 8
-    steps: int = 40
     rate: float = 1e-3
     limit: int = 80
 

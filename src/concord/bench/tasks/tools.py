@@ -79,24 +79,33 @@ def _tools(
     rewards: tuple[Reward, ...],
     score: Callable[[Sequence[str], Sequence[Prompt], torch.Generator], Tensor],
     answer: Callable[[Prompt], str] = _answer,
+    *,
+    steps: int,
 ) -> Task:
-    return Task(
-        name, about, rewards, _prompt, score, _policy, best=1.0, best_known="a right answer scores it", answer=answer
-    )
+    known = "a right answer scores it"
+    return Task(name, about, rewards, _prompt, score, _policy, best=1.0, best_known=known, answer=answer, steps=steps)
 
 
-TOOLS2 = _tools("tools2", "tool calls; correctness and format, which mostly agree", (CORRECTNESS, FORMAT), _two)
+TOOLS2 = _tools(
+    "tools2",
+    "tool calls; correctness and format, which mostly agree",
+    (CORRECTNESS, FORMAT),
+    _two,
+    steps=10,
+)
 TOOLS3 = _tools(
     "tools3",
     "tool calls; being right goes with thinking long, and conciseness asks for the opposite",
     (CORRECTNESS, FORMAT, CONCISENESS),
     _three,
+    steps=12,
 )
 NOISY = _tools(
     "noisy",
     f"tool calls; a second judge of correctness that says the opposite for {OPPOSED:.0%} of the rollouts",
     (Reward("clean", 0.0, 1.0, good=1.0), Reward("judge", 0.0, 1.0, good=1.0, counts=False)),
     _noisy,
+    steps=12,
 )
 HACKABLE = _tools(
     "hackable",
@@ -104,4 +113,5 @@ HACKABLE = _tools(
     (Reward("exact", 0.0, 1.0, good=1.0), Reward("style", 0.0, 1.0, good=0.5)),
     _styled,
     _explained,
+    steps=20,
 )
