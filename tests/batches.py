@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from concord import Groups, Rollouts
+
+LONGEST = 50
+
+
+def _contrastive_loss(rng: torch.Generator, n: int, dtype: torch.dtype) -> Tensor:
+    """For half of the rollouts, as if they were the anchors of a contrastive learner."""
+    anchor = torch.rand(n, generator=rng) < 0.5
+    loss = 4 * torch.rand(n, generator=rng, dtype=dtype)
+    return torch.where(anchor, loss, torch.nan)
+
+
+COLUMNS: Mapping[str, Callable[[torch.Generator, int, torch.dtype], Tensor]] = {
+    "lengths": lambda rng, n, dtype: torch.randint(1, LONGEST, (n,), generator=rng),
+    "contrastive_loss": _contrastive_loss,
+}
+"""Facts that methods ask for; a new entry goes to the end, so that what others draw stays the same."""
+
+
+def make_columns(rng: torch.Generator, n: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    columns = {name: draw(rng, n, dtype) for name, draw in COLUMNS.items()}
+    columns["response_mask"] = torch.arange(LONGEST) < columns["lengths"][:, None]
+    return columns
 
 
 def make_batch(
@@ -27,11 +50,7 @@ def make_batch(
     ids = [p for p, size in enumerate(sizes) for _ in range(size)]
     if shuffle:
         random.Random(seed).shuffle(ids)
-    columns = {"lengths": torch.randint(1, 50, (n,), generator=generator)}
-    # For half of the rollouts, as if they were the anchors of a contrastive learner.
-    anchor = torch.rand(n, generator=generator) < 0.5
-    loss = 4 * torch.rand(n, generator=generator, dtype=dtype)
-    columns["contrastive_loss"] = torch.where(anchor, loss, torch.nan)
+    columns = make_columns(generator, n, dtype)
     return Rollouts(scores, Groups.of(ids), tuple(f"r{k}" for k in range(rewards)), columns), ids
 
 

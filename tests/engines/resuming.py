@@ -18,8 +18,8 @@ import torch
 from transformers import TrainerCallback
 
 from concord import Card, Chain, Method, Rollouts, Signal, Stage, register
+from concord.core.catalogue import _ENTRIES
 from concord.engines.trl import ConcordTrainer
-from concord.methods.registry import _METHODS
 from concord.objectives import PolicyObjective
 from concord.stages import DropUniformGroups, Sum
 from tests.engines import tiny
@@ -56,7 +56,7 @@ def remembering_method() -> Iterator[None]:
     try:
         yield
     finally:
-        del _METHODS["remembering"]
+        del _ENTRIES["remembering"]
 
 
 def trainer(folder: Path, **changes: Any) -> ConcordTrainer:

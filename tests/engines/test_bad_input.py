@@ -11,9 +11,9 @@ import pytest
 from trl import GRPOConfig
 
 from concord import Card, Chain, Method, Stage, register
+from concord.core.catalogue import _ENTRIES
 from concord.core.errors import BatchError, ConfigError, DuplicateName, RewardError, UnknownName
 from concord.engines.trl.config import REPLACED
-from concord.methods.registry import _METHODS
 from concord.objectives import PolicyObjective
 from concord.stages import Sum
 from tests.engines import tiny
@@ -163,7 +163,7 @@ def test_a_column_that_trl_does_not_give(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"method 'hidden_reader' needs columns \['hidden'\]; TRL gives"):
             tiny.trainer(tmp_path, method="hidden_reader")
     finally:
-        del _METHODS["hidden_reader"]
+        del _ENTRIES["hidden_reader"]
 
 
 def test_a_penalty_of_the_methods_own(tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ def test_a_penalty_of_the_methods_own(tmp_path: Path) -> None:
         ):
             tiny.config(tmp_path, method="penalised")
     finally:
-        del _METHODS["penalised"]
+        del _ENTRIES["penalised"]

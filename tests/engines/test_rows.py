@@ -24,10 +24,10 @@ def batch(**more: Any) -> dict[str, Any]:
 
 
 def test_which_rows_matter() -> None:
-    assert rows.matter(batch(), penalised=False).tolist() == [True, False, False]
-    assert rows.matter(batch(), penalised=True).tolist() == [True, True, False]
+    assert rows.matter(batch(), every=False).tolist() == [True, False, False]
+    assert rows.matter(batch(), every=True).tolist() == [True, True, False]
     masked = batch(tool_mask=torch.tensor([[0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]))
-    assert rows.matter(masked, penalised=True).tolist() == [False, True, False]
+    assert rows.matter(masked, every=True).tolist() == [False, True, False]
 
 
 def test_images_go_with_their_row() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -13,34 +15,33 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import concord.learners as learners
+import concord.objectives as objectives
 import concord.stages as stages
-from concord import Chain, Groups, Rollouts, create, info, names
+from concord import Chain, Groups, Method, Rollouts, create, info, names
+from concord.core.catalogue import builder
 from concord.core.errors import MissingColumn
-from concord.objectives import (
-    Clip,
-    FixedLength,
-    PolicyObjective,
-    SequenceMean,
-    SequenceRatio,
-    TokenMean,
-    TokenRatio,
-    WholeSequenceRatio,
-)
-from tests.batches import make_batch, reorder
+from tests.batches import make_batch, make_columns, reorder
 
-each = pytest.mark.parametrize("name", names())
-GROUP_RELATIVE = [name for name in names() if name != "reinforce_pp"]  # whose baseline is the batch
-SLOTS = (Clip, FixedLength, PolicyObjective, SequenceMean, SequenceRatio, TokenMean, TokenRatio, WholeSequenceRatio)
+METHODS = names("*", "advantage", "loss")
+each = pytest.mark.parametrize("name", METHODS)
+# Whose baseline is not the group, so that a unanimous group has something to say.
+BEYOND_THE_GROUP = {"reinforce_pp"}
+GROUP_RELATIVE = [name for name in METHODS if name not in BEYOND_THE_GROUP]
+
+
+def make(name: str, **parameters: Any) -> Method:
+    """The method, with those of the parameters that it has."""
+    known = inspect.signature(builder(name)).parameters
+    return create(name, **{key: value for key, value in parameters.items() if key in known})
 
 
 def flat_batch(values: list[float], size: int, dtype: torch.dtype, kinds: int = 2) -> Rollouts:
     """Groups whose rollouts all scored alike, each group something else."""
     per_group = torch.tensor(values, dtype=dtype)[:, None] * torch.arange(1, kinds + 1, dtype=dtype) / 3
     n = len(values) * size
-    lengths = torch.randint(1, 40, (n,), generator=torch.Generator().manual_seed(n))
     groups = Groups.uniform(len(values), size)
-    nothing = torch.full((n,), torch.nan)  # where all are correct, or none is, there is no anchor
-    columns = {"lengths": lengths, "contrastive_loss": nothing}
+    columns = make_columns(torch.Generator().manual_seed(n), n, torch.float32)
+    columns["contrastive_loss"] = torch.full((n,), torch.nan)  # where all are correct, or none is, there is no anchor
     return Rollouts(per_group[groups.index], groups, tuple("abcd"[:kinds]), columns)
 
 
@@ -53,7 +54,9 @@ def test_shapes_and_finite(name: str, missing: float, dtype: torch.dtype) -> Non
     assert outcome.advantages.shape == outcome.keep.shape == (16,)
     assert outcome.empty_groups.shape == (4,)
     assert outcome.advantages.dtype == dtype
-    assert outcome.advantages.isfinite().all()
+    assert outcome.push.advantages.isfinite().all()
+    assert set(outcome.columns) == create(name).signal.writes
+    assert all(len(column) == 16 and column.isfinite().all() for column in outcome.columns.values())
     assert (outcome.advantages[~outcome.keep] == 0).all()
     unscored = batch.rewards.isnan().all(1)
     assert not outcome.keep[unscored].any()
@@ -85,7 +88,7 @@ def test_inputs_are_left_alone(name: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 8, 12, 16])
 def test_no_signal_anywhere_is_exactly_zero(name: str, numerics: str, dtype: torch.dtype, size: int) -> None:
     batch = flat_batch([0.1, 0.3, 0.7, 0.9, 2.4, 1 / 3, -0.7], size, dtype)
-    assert (create(name, numerics=numerics).signal(batch).advantages == 0).all()
+    assert (make(name, numerics=numerics).signal(batch).advantages == 0).all()
 
 
 @pytest.mark.parametrize("name", GROUP_RELATIVE)
@@ -96,7 +99,7 @@ def test_a_unanimous_group_is_exactly_silent_beside_others(name: str, numerics: 
     rewards = batch.rewards.clone()
     rewards[size:] = torch.rand(5 * size, 2, generator=torch.Generator().manual_seed(size))
     mixed = Rollouts(rewards, batch.groups, batch.names, batch.columns)
-    advantages = create(name, numerics=numerics).signal(mixed).advantages
+    advantages = make(name, numerics=numerics).signal(mixed).advantages
     assert (advantages[:size] == 0).all()
     assert (advantages[size:] != 0).any()
 
@@ -129,14 +132,13 @@ def test_is_a_value(name: str) -> None:
     assert hash(method) == hash(create(name))
     rebuilt = eval(repr(method.signal), vars(stages) | {"Chain": Chain})
     assert rebuilt == method.signal
-    objective = {cls.__name__: cls for cls in SLOTS}
-    assert eval(repr(method.objective), objective) == method.objective
+    assert eval(repr(method.objective), vars(objectives)) == method.objective
     assert eval(repr(method.learner), vars(learners)) == method.learner
 
 
 @each
 def test_config_survives_json_and_yaml(name: str) -> None:
-    chain = create(name, weights={"r0": 2.0, "r1": 0.5}).signal
+    chain = make(name, weights={"r0": 2.0, "r1": 0.5}).signal
     config = chain.to_config()
     assert Chain.from_config(config) == chain
     assert Chain.from_config(json.loads(json.dumps(config))) == chain
@@ -175,7 +177,7 @@ def test_missing_columns_are_named_with_their_stage(name: str) -> None:
 
 @each
 def test_an_empty_batch_has_an_empty_outcome(name: str) -> None:
-    columns = {"lengths": torch.empty(0).long(), "contrastive_loss": torch.empty(0)}
+    columns = make_columns(torch.Generator(), 0, torch.float32)
     batch = Rollouts(torch.empty(0, 2), Groups.of([]), ("a", "b"), columns)
     assert create(name).signal(batch).advantages.shape == (0,)
 

@@ -222,7 +222,10 @@ def test_kl_estimators_on_a_known_pair() -> None:
     assert (k3(p.log(), q.log()) > 0).all()
 
 
-@pytest.mark.parametrize("name", names())
+CLIPPED = [name for name in names("*", "advantage", "loss") if isinstance(create(name).objective, PolicyObjective)]
+
+
+@pytest.mark.parametrize("name", [n for n in CLIPPED if isinstance(create(n).objective.surrogate, Clip)])
 def test_the_gradient_of_every_method_pushes_up_what_is_better_than_its_peers(name: str) -> None:
     batch = make(10, shift=0.0)
     grad = gradient(create(name).objective, batch)

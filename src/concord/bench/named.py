@@ -30,7 +30,7 @@ def method_of(text: str) -> Method:
         MaskConflicts(tau=0.5)
     """
     name, values = _parsed(text)
-    known = [*names(), *CONTROLS]
+    known = [*names("*", "advantage", "loss"), *CONTROLS]
     if name not in known:
         raise UnknownName(f"no method or control {name!r}; there are {', '.join(known)}" + nearest(name, known))
     build = CONTROLS[name] if name in CONTROLS else builder(name)

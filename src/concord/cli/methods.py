@@ -6,6 +6,7 @@ import dataclasses
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import concord
@@ -22,10 +23,24 @@ def command(
     if not found:
         raise UnknownName(f"no method matches {pattern!r}; there are {', '.join(concord.names())}")
     if json:
-        output.print_json({name: dataclasses.asdict(concord.info(name)) for name in found})
+        cards = {name: concord.info(name) for name in found}
+        output.print_json(
+            {name: dataclasses.asdict(card) | {"needs": _needs(name, card)} for name, card in cards.items()}
+        )
         return
-    table = Table("method", "arXiv", "advantage", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("method", "arXiv", "kind", "needs", "certainty", "checked against"):
+        table.add_column(column, no_wrap=column in ("method", "arXiv"))
     for name in found:
         card = concord.info(name)
-        table.add_row(f"[bold]{name}[/]", card.arxiv, card.formula)
+        needs = ", ".join(_needs(name, card)) or "rewards"
+        table.add_row(f"[bold]{name}[/]", card.arxiv, card.kind, needs, card.certainty, escape(card.parity or "-"))
     output.stdout.print(table)
+
+
+def _needs(name: str, card: concord.Card) -> list[str]:
+    """What a method needs beside rewards."""
+    needs = list(card.needs)
+    if card.kind in ("advantage", "loss"):
+        needs += sorted(concord.create(name).needs)
+    return needs

@@ -12,7 +12,7 @@ from rich.markup import escape
 import concord
 from concord.cli import output
 from concord.cli.parameters import parse
-from concord.methods import builder
+from concord.methods import Method, builder
 
 
 def command(
@@ -23,38 +23,44 @@ def command(
     """Show a method: where it comes from, its formula, its chain, its loss, its learner, what it needs."""
     build, card = builder(method), concord.info(method)
     values = parse(parameters or [], inspect.signature(build).parameters)
-    made = build(**values)
+    # What is no Method may ask for things that no command line can give, such as a judge: it is shown unbuilt.
+    made = build(**values) if card.kind in ("advantage", "loss") else None
     if json:
-        output.print_json(
-            {
-                "name": method,
-                "card": dataclasses.asdict(card),
-                "parameters": {**_defaults(build), **values},
-                "chain": made.signal.to_config(),
-                "objective": repr(made.objective),
-                "learner": repr(made.learner) if made.learner else None,
-                "needs": sorted(made.needs),
-                "count_dropped": made.count_dropped,
-            }
-        )
+        about = {"name": method, "card": dataclasses.asdict(card), "parameters": {**_defaults(build), **values}}
+        output.print_json(about | (_data(made) if made else {}))
         return
     console = output.stdout
     console.print(f"[bold]{method}[/]  {escape(card.title)}, arXiv:{card.arxiv}")
     console.print(f"\n{escape(inspect.getdoc(build) or '')}\n", soft_wrap=True)
-    console.print("[bold]chain[/]")
-    for stage in made.signal.stages:
-        console.print(f"  {escape(repr(stage))}", soft_wrap=True)
-    for label, text in {
+    if made:
+        console.print("[bold]chain[/]")
+        for stage in made.signal.stages:
+            console.print(f"  {escape(repr(stage))}", soft_wrap=True)
+    parts = _texts(made) if made else {"built by": f"{build.__module__}.{method}", "needs": ", ".join(card.needs)}
+    checked = {"reference code": card.code, "checked against": card.parity, "certainty": card.certainty}
+    for label, text in {"kind": card.kind, **parts, **checked}.items():
+        console.print(f"[bold]{label}[/]  {escape(text or '-')}", soft_wrap=True)
+
+
+def _data(made: Method) -> dict[str, Any]:
+    return {
+        "chain": made.signal.to_config(),
+        "objective": repr(made.objective),
+        "learner": repr(made.learner) if made.learner else None,
+        "needs": sorted(made.needs),
+        "count_dropped": made.count_dropped,
+    }
+
+
+def _texts(made: Method) -> dict[str, str]:
+    return {
         "loss": repr(made.objective),
         "learner": repr(made.learner) if made.learner else "none",
         "needs": ", ".join(sorted(made.needs)) or "rewards only",
         "dropped rollouts": "stay in the denominators" if made.count_dropped else "leave the denominators",
-        "reference code": card.code,
-        "checked against": card.parity,
-        "certainty": card.certainty,
-    }.items():
-        console.print(f"[bold]{label}[/]  {escape(text)}", soft_wrap=True)
+    }
 
 
 def _defaults(build: Any) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(build).parameters.items()}
+    parameters = inspect.signature(build).parameters.items()
+    return {name: None if p.default is inspect.Parameter.empty else p.default for name, p in parameters}

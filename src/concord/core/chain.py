@@ -52,6 +52,11 @@ class Chain:
         """The batch columns that some stage reads."""
         return frozenset().union(*(stage.needs for stage in self.stages))
 
+    @property
+    def writes(self) -> frozenset[str]:
+        """The columns that some stage writes for the loss."""
+        return frozenset().union(*(stage.writes for stage in self.stages))
+
     def __call__(self, batch: Rollouts, state: tuple[State, ...] | None = None, *, trace: bool = False) -> Outcome:
         """Run the chain.
 
@@ -144,4 +149,7 @@ class Chain:
             raise BatchError(f"the chain ends with channels {signal.channels}; add Sum() before the end")
         advantages = torch.where(signal.live[:, 0], signal.values[:, 0], 0)
         empty = group_sum(signal.keep[:, None].to(advantages.dtype), batch.groups)[:, 0] == 0
-        return Outcome(advantages, signal.keep, empty, metrics, state, trace)
+        tokens = signal.token_values
+        if tokens is not None:
+            tokens = torch.where(signal.keep[:, None], tokens, 0)
+        return Outcome(advantages, signal.keep, empty, metrics, state, trace, signal.columns, tokens)

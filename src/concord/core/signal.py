@@ -23,12 +23,17 @@ class Signal:
         channels: the C channel names.
         metrics: what the last stage measured, each 0-d. The chain files them under the stage's
             name, so a stage never spells a prefix.
+        columns: what the loss reads beside advantages, each ``[N]`` or ``[N, T]``; stages that write some
+            name them in ``writes``.
+        token_values: ``[N, T]`` where a stage has told the tokens of a response apart; None = all alike.
     """
 
     values: Tensor
     keep: Tensor
     channels: tuple[str, ...]
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    token_values: Tensor | None = None
 
     @classmethod
     def start(cls, batch: Rollouts) -> Signal:
@@ -52,6 +57,35 @@ class Signal:
         changes.setdefault("metrics", {})
         return dataclasses.replace(self, values=self.values if values is None else values, **changes)
 
+    def with_columns(self, **columns: Tensor) -> Signal:
+        """The same signal, with further columns for the loss."""
+        return dataclasses.replace(self, columns={**self.columns, **columns})
+
+
+@dataclass(frozen=True, eq=False)
+class Push:
+    """What a loss reads of an outcome.
+
+    Attributes:
+        advantages: ``[N]``, or ``[N, T]`` where they differ along a response.
+        columns: by name, each ``[N]`` or ``[N, T]``.
+    """
+
+    advantages: Tensor
+    columns: Mapping[str, Tensor]
+
+    def take(self, rows: Tensor) -> Push:
+        """Of these rollouts."""
+        return Push(self.advantages[rows], {name: x[rows] for name, x in self.columns.items()})
+
+    def cut(self, width: int) -> Push:
+        """Of the first tokens."""
+        return Push(_cut(self.advantages, width), {name: _cut(x, width) for name, x in self.columns.items()})
+
+
+def _cut(x: Tensor, width: int) -> Tensor:
+    return x if x.ndim == 1 else x[:, :width]
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -64,6 +98,9 @@ class Outcome:
         metrics: flat ``"<stage>/<metric>"``, each 0-d and on the batch's device.
         state: the chain's next state, to pass in at the next step and to checkpoint.
         trace: the signal after each stage, by stage name, if asked for. Reports read this.
+        columns: what the loss reads beside advantages, by name, each ``[N]`` or ``[N, T]``.
+        token_advantages: ``[N, T]`` where they differ along a response: the loss reads these in place of
+            ``advantages``; exactly 0 where not kept. None = every token has its rollout's.
     """
 
     advantages: Tensor
@@ -72,6 +109,19 @@ class Outcome:
     metrics: Mapping[str, Tensor]
     state: tuple[Any, ...]
     trace: tuple[tuple[str, Signal], ...] = ()
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    token_advantages: Tensor | None = None
+
+    @property
+    def push(self) -> Push:
+        """What the loss reads."""
+        return Push(self.advantages if self.token_advantages is None else self.token_advantages, self.columns)
+
+    @property
+    def pushed(self) -> Tensor:
+        """``[N]`` bool: kept, and with an advantage other than 0 somewhere."""
+        nonzero = self.push.advantages != 0
+        return self.keep & (nonzero if nonzero.ndim == 1 else nonzero.any(1))
 
 
 def masked_mean(x: Tensor, where: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ class Stage:
     needs: ClassVar[frozenset[str]] = frozenset()
     """The batch columns it reads. A stage whose needs depend on its fields makes this a property."""
 
+    writes: ClassVar[frozenset[str]] = frozenset()
+    """The columns that it writes for the loss (``Signal.with_columns``)."""
+
     selects: ClassVar[bool] = False
     """Whether it chooses among rollouts or groups: ``Chain.unselective`` leaves such stages out."""
 

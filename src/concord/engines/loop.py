@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from concord.core.errors import BatchError, ConfigError
 from concord.core.rollouts import Rollouts
-from concord.core.signal import Outcome
+from concord.core.signal import Outcome, Push
 from concord.methods import Method
 from concord.objectives import PolicyBatch, Totals
 
-SUPPLIED = frozenset({"lengths", "truncated"})
+SUPPLIED = frozenset({"lengths", "truncated", "response_mask"})
 """The columns that the loop gives a chain."""
 
 
@@ -65,13 +65,8 @@ class Sampled:
         prompt_mask, response_mask = self.prompt_mask[rows], self.response_mask[rows]
         start = self.prompt_mask.shape[1] - int(prompt_mask.sum(1).max())
         end = int(response_mask.sum(1).max())
-        return Sampled(
-            self.prompt_ids[rows, start:],
-            prompt_mask[:, start:],
-            self.response_ids[rows, :end],
-            response_mask[:, :end],
-            self.truncated[rows],
-        )
+        prompts, responses = self.prompt_ids[rows, start:], self.response_ids[rows, :end]
+        return Sampled(prompts, prompt_mask[:, start:], responses, response_mask[:, :end], self.truncated[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +89,7 @@ class Done:
 class Loop:
     """Samples from a policy and takes a method's steps.
 
-    A rollout that the chain drops, or whose advantage is exactly 0, is not computed; the denominators are those of the
-    whole batch, so the gradient is the same.
+    A rollout without a gradient is not computed; the denominators are those of the whole batch, so nothing changes.
 
     Args:
         policy: called as Hugging Face's causal models are: ``input_ids``, ``attention_mask``, ``position_ids``,
@@ -109,7 +103,7 @@ class Loop:
         micro_batch: rollouts computed at a time; None = all. It changes memory and speed only.
 
     Raises:
-        ConfigError: the method needs a column, a learner or a reference model, which this loop does not have.
+        ConfigError: the method needs a column, learner or reference model that the loop does not have, or whole groups.
     """
 
     def __init__(
@@ -129,6 +123,8 @@ class Loop:
             raise ConfigError("the plain loop has no learner and no reference model; use the TRL engine")
         if absent := sorted(method.needs - SUPPLIED):
             raise ConfigError(f"the method needs columns {absent}; the plain loop gives {sorted(SUPPLIED)}")
+        if method.objective.whole_groups and micro_batch is not None:
+            raise ConfigError("the method's loss is over whole groups: leave micro_batch out")
         self.policy, self.optimizer, self.method = policy, optimizer, method
         self.end, self.pad, self.limit, self.temperature = end, pad, limit, temperature
         self.max_grad_norm, self.micro_batch = max_grad_norm, micro_batch
@@ -184,17 +180,17 @@ class Loop:
 
         Args:
             sampled: N rollouts.
-            batch: their rewards and groups; "lengths" and "truncated" are added to its columns.
+            batch: their rewards and groups; the columns in :data:`SUPPLIED` are added.
 
         Raises:
             BatchError: the two differ in number.
         """
         if (N := len(batch.groups)) != len(sampled.lengths):
             raise BatchError(f"{len(sampled.lengths)} rollouts were sampled, {N} were scored")
-        batch = batch.with_columns(lengths=sampled.lengths, truncated=sampled.truncated)
-        outcome = self.method.signal(batch, self.state)
+        facts = {"lengths": sampled.lengths, "truncated": sampled.truncated, "response_mask": sampled.response_mask}
+        outcome = self.method.signal(batch.with_columns(**facts), self.state)
         self.state = outcome.state
-        computed = outcome.keep & (outcome.advantages != 0) & sampled.response_mask.any(1)
+        computed = (outcome.keep if self.method.objective.every_row else outcome.pushed) & sampled.response_mask.any(1)
         counted = torch.ones_like(outcome.keep) if self.method.count_dropped else outcome.keep
         totals = Totals(sampled.lengths[counted].sum(), counted.sum())
 
@@ -203,17 +199,20 @@ class Loop:
         rows, size = computed.nonzero()[:, 0], self.micro_batch or N
         for start in range(0, len(rows), size):
             these = rows[start : start + size]
-            loss = self._loss(sampled.take(these), outcome.advantages[these], totals)
+            loss = self._loss(sampled.take(these), outcome.push.take(these), batch.groups.index[these], totals)
             loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.optimizer.step()
         return Done(outcome, computed, int(sampled.tokens[computed].sum()), float(norm))
 
-    def _loss(self, sampled: Sampled, advantages: Tensor, totals: Totals) -> Tensor:
+    def _loss(self, sampled: Sampled, push: Push, groups: Tensor, totals: Totals) -> Tensor:
         """The part of the step's loss that these rows have."""
-        logp = self.log_probs(sampled)
+        logp, push = self.log_probs(sampled), push.cut(sampled.response_mask.shape[1])
         # The policy has not moved since it sampled, so the ratio is 1 and carries the gradient only.
-        return self.method.objective(PolicyBatch(logp, logp.detach(), advantages, sampled.response_mask), totals).loss
+        batch = PolicyBatch(
+            logp, logp.detach(), push.advantages, sampled.response_mask, None, None, push.columns, groups
+        )
+        return self.method.objective(batch, totals).loss
 
     def log_probs(self, sampled: Sampled) -> Tensor:
         """``[N, T]``, in nats: log-probabilities of the response tokens; meaningless off the mask."""

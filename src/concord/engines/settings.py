@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from concord.core.catalogue import builder
 from concord.core.errors import ConcordError, ConfigError, UnknownName, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.methods import Method, create
-from concord.methods.registry import builder
 
 SUPPLIED = frozenset({"lengths", "truncated"})
 """The columns that these engines give a chain."""

@@ -1,10 +1,11 @@
 """The catalogue: one function per published method."""
 
+from concord.core.catalogue import Card, builder, info, names, register
 from concord.methods.contrastive import clipo, with_contrastive
 from concord.methods.group import dapo, dr_grpo, grpo, gspo, lite_ppo, rloo
-from concord.methods.method import Card, Method
+from concord.methods.method import Method
 from concord.methods.multi import gd2po, gd2po_hard, gdpo
-from concord.methods.registry import builder, create, info, names, register
+from concord.methods.registry import create
 from concord.methods.reinforce import reinforce_pp, reinforce_pp_baseline
 
 __all__ = [

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from concord.core.catalogue import Card, register
 from concord.core.chain import Chain
 from concord.core.errors import ConfigError
 from concord.learners import Contrastive
-from concord.methods.method import Card, Method
+from concord.methods.method import Method
 from concord.methods.numerics import Numerics
-from concord.methods.registry import create, register
+from concord.methods.registry import create
 from concord.stages import (
     AddContrastive,
     BatchNormalize,

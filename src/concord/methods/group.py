@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from concord.core.catalogue import Card, register
 from concord.core.chain import Chain
-from concord.methods.method import Card, Method
+from concord.methods.method import Method
 from concord.methods.numerics import Numerics, constants
-from concord.methods.registry import register
 from concord.objectives import (
     Clip,
     FixedLength,

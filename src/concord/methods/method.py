@@ -1,34 +1,13 @@
-"""A method, and the card that says where it comes from."""
+"""A method: what a paper publishes, as parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from concord.core.chain import Chain
+from concord.core.errors import ConfigError
 from concord.learners import LearnerSpec
-from concord.objectives import PolicyObjective
-
-
-@dataclass(frozen=True)
-class Card:
-    """Where a method comes from, and how far it was checked.
-
-    Attributes:
-        title: the paper's.
-        arxiv: its id.
-        formula: the advantage in one line of plain text.
-        code: the reference implementation, "owner/repository@commit".
-        certainty: "high" if read in the authors' code or paper, else "low".
-        parity: what the numbers were compared with, and how closely; empty = with nothing outside.
-    """
-
-    title: str
-    arxiv: str
-    formula: str
-    code: str = ""
-    certainty: Literal["high", "low"] = "high"
-    parity: str = ""
+from concord.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -44,9 +23,13 @@ class Method:
     """
 
     signal: Chain
-    objective: PolicyObjective
+    objective: Objective
     count_dropped: bool = True
     learner: LearnerSpec | None = None
+
+    def __post_init__(self) -> None:
+        if absent := sorted(self.objective.reads - self.signal.writes):
+            raise ConfigError(f"the loss reads columns {absent}, which no stage of the chain writes")
 
     @property
     def needs(self) -> frozenset[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from concord.core.catalogue import Card, register
 from concord.core.chain import Chain
 from concord.core.errors import ConfigError
-from concord.methods.method import Card, Method
+from concord.methods.method import Method
 from concord.methods.numerics import Numerics, constants
-from concord.methods.registry import register
 from concord.objectives import Clip, PolicyObjective, SequenceMean, TokenMean
 from concord.stages import GroupNormalize, MaskConflicts, MaskLowConsensus, ReweightGroups, Sum, Weigh
 from concord.stages.combine import Weights

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,8 @@ class PolicyBatch:
         ref_logp: ``[B, T]`` under the reference policy, where a penalty reads it.
         weights: ``[B, T]`` or ``[B, 1]`` importance weights that correct for a sampler whose
             probabilities differ from ``old_logp``'s (vLLM against the trainer).
+        columns: what the method's chain wrote for its loss, each ``[B]`` or ``[B, T]``.
+        groups: ``[B]`` int64, rollouts of one prompt have one number; for losses over whole groups.
     """
 
     logp: Tensor
@@ -31,6 +34,8 @@ class PolicyBatch:
     mask: Tensor
     ref_logp: Tensor | None = None
     weights: Tensor | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = self.logp.shape

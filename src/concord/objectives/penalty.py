@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from concord.core.errors import BatchError, ConfigError
 from concord.functional.kl import k1, k2, k3
 from concord.objectives.batch import PolicyBatch
+
+
+class Penalty(Protocol):
+    """``[B, T]``, added to the loss of each token."""
+
+    needs_reference: ClassVar[bool]
+    """Whether it reads ``ref_logp``."""
+
+    def __call__(self, batch: PolicyBatch) -> Tensor: ...
+
 
 _ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
 
@@ -24,6 +34,7 @@ class Kl:
     Raises: ConfigError for a negative beta or an unknown estimator; BatchError without ``ref_logp``.
     """
 
+    needs_reference: ClassVar[bool] = True
     beta: float
     estimator: Literal["k1", "k2", "k3"] = "k3"
 

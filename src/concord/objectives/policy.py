@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from concord.objectives.batch import Mean, PolicyBatch, Totals
-from concord.objectives.penalty import Kl
+from concord.objectives.objective import PolicyLoss
+from concord.objectives.penalty import Penalty
 from concord.objectives.ratio import Ratio, TokenRatio
 from concord.objectives.reduce import Reduce, SequenceMean
-from concord.objectives.surrogate import Clip
-
-
-class PolicyLoss(NamedTuple):
-    """The scalar to minimise, and what was measured on the way."""
-
-    loss: Tensor
-    metrics: dict[str, Mean]
+from concord.objectives.surrogate import Clip, Surrogate
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,7 @@ class PolicyObjective:
 
     Attributes:
         ratio: per token or per response.
-        surrogate: the clip.
+        surrogate: the clip, or what stands in its place.
         reduce: how tokens and responses are averaged.
         penalties: added per token, each with its own coefficient.
 
@@ -49,9 +41,9 @@ class PolicyObjective:
     """
 
     ratio: Ratio = field(default_factory=TokenRatio)
-    surrogate: Clip = field(default_factory=Clip)
+    surrogate: Surrogate = field(default_factory=Clip)
     reduce: Reduce = field(default_factory=SequenceMean)
-    penalties: tuple[Kl, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
 
     def __call__(self, batch: PolicyBatch, totals: Totals | None = None) -> PolicyLoss:
         """The loss of one micro-batch.
@@ -66,7 +58,7 @@ class PolicyObjective:
         advantages = batch.advantages.detach()
         advantages = advantages[:, None] if advantages.ndim == 1 else advantages
         ratio = self.ratio(batch)
-        loss, clipped = self.surrogate(ratio, advantages)
+        loss, clipped = self.surrogate(ratio, advantages, batch)
         if batch.weights is not None:
             loss = loss * batch.weights
         loss = loss.expand_as(batch.logp)
@@ -81,10 +73,25 @@ class PolicyObjective:
         return PolicyLoss(self.reduce(loss, batch.mask, totals), metrics)
 
     @property
-    def needs_reference(self) -> bool:
-        """Whether a penalty reads the reference policy."""
+    def reads(self) -> frozenset[str]:
+        """The columns that the surrogate reads."""
+        return getattr(self.surrogate, "reads", frozenset())
+
+    @property
+    def whole_groups(self) -> bool:
+        """No: every rollout stands for itself."""
+        return False
+
+    @property
+    def every_row(self) -> bool:
+        """Whether a penalty acts where the advantage is 0."""
         return bool(self.penalties)
 
-    def with_penalty(self, penalty: Kl) -> PolicyObjective:
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a penalty reads the reference policy."""
+        return any(penalty.needs_reference for penalty in self.penalties)
+
+    def with_penalty(self, penalty: Penalty) -> PolicyObjective:
         """The same objective with one more penalty."""
         return dataclasses.replace(self, penalties=(*self.penalties, penalty))

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError
+from concord.objectives.batch import PolicyBatch
+
+
+class Surrogate(Protocol):
+    """Ratio ``[B, T]`` or ``[B, 1]`` and advantages, of shapes that broadcast, to the loss and where it was clipped."""
+
+    def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Clip:
         if self.dual is not None and self.dual <= 1:
             raise ConfigError(f"the dual clip must be above 1, got {self.dual}")
 
-    def __call__(self, ratio: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch | None = None) -> tuple[Tensor, Tensor]:
         """The loss, and where it was clipped: ratio ``[B, T]`` or ``[B, 1]``, broadcast to the advantages."""
         plain = ratio * advantages
         gain = torch.minimum(plain, ratio.clamp(1 - self.low, 1 + self.high) * advantages)

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from trl import GRPOConfig
 
+from concord.core.catalogue import builder
 from concord.core.errors import ConfigError, nearest
 from concord.methods import Method, create
-from concord.methods.registry import builder
 from concord.objectives import Kl
 
 _NOT_HERE = "it belongs to a loss that no method here has; leave it at its default"

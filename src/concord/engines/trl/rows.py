@@ -22,13 +22,13 @@ def loss_mask(batch: Batch) -> Tensor:
     return mask & batch["tool_mask"].bool() if "tool_mask" in batch else mask
 
 
-def matter(batch: Batch, penalised: bool) -> Tensor:
+def matter(batch: Batch, every: bool) -> Tensor:
     """``[B]`` bool: the rows that add to the gradient, and so are worth a forward pass.
 
-    A dropped row adds nothing. Nor does one whose advantage is exactly 0, unless a penalty acts on it.
+    A dropped row adds nothing. Nor does one whose advantage is exactly 0, unless the loss acts on ``every`` kept one.
     """
     there: Tensor = batch["keep"] & loss_mask(batch).any(1)
-    return there if penalised else there & (batch["advantages"] != 0)
+    return there if every else there & (batch["advantages"] != 0)
 
 
 def take(batch: Batch, rows: Tensor) -> Batch:

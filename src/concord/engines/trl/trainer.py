@@ -312,7 +312,7 @@ class ConcordTrainer(HiddenStatesTrainer):
 
     def _computed(self, inputs: rows.Batch) -> Tensor:
         """``[B]`` bool: the rows of a micro-batch that go through the forward pass."""
-        return rows.matter(inputs, penalised=bool(self._method.objective.penalties))
+        return rows.matter(inputs, every=self._method.objective.every_row)
 
     def _measure(self, means: dict[str, Mean]) -> None:
         """Add up over the micro-batches of an optimisation step, then over processes, then divide."""

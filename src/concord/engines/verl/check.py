@@ -70,7 +70,7 @@ def check(config: Mapping[str, Any], method: Method) -> None:
 
 def _check_leaving(actor: Mapping[str, Any], method: Method) -> None:
     """A method whose dropped rollouts leave the denominators: verl can lose the tokens, not the responses."""
-    if not isinstance(method.objective.reduce, TokenMean):
+    if not isinstance(getattr(method.objective, "reduce", None), TokenMean):
         raise ConfigError(
             "dropped rollouts of this method leave its count of responses, which verl takes from "
             "ppo_mini_batch_size; only methods that average over tokens can drop in this way"
