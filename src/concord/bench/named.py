@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from concord.bench.candidates import CANDIDATES
 from concord.bench.controls import CONTROLS
 from concord.bench.tasks import TASKS, Task
 from concord.core.errors import ConfigError, UnknownName, nearest
@@ -18,11 +19,15 @@ SETTABLE = ("prompts", "group", "steps", "rate", "limit")
 """The fields of a task that may be set by name."""
 
 
+OURS = {**CONTROLS, **CANDIDATES}
+"""What can be compared and is no method of the catalogue."""
+
+
 def method_of(text: str) -> Method:
-    """A method of the catalogue, or a control.
+    """A method of the catalogue, a control or a candidate.
 
     Raises:
-        UnknownName: no such method or control.
+        UnknownName: no such name.
         ConfigError: a parameter that it does not have.
 
     Example:
@@ -30,10 +35,12 @@ def method_of(text: str) -> Method:
         MaskConflicts(tau=0.5)
     """
     name, values = _parsed(text)
-    known = [*names("*", "advantage", "loss"), *CONTROLS]
+    known = [*names("*", "advantage", "loss"), *OURS]
     if name not in known:
-        raise UnknownName(f"no method or control {name!r}; there are {', '.join(known)}" + nearest(name, known))
-    build = CONTROLS[name] if name in CONTROLS else builder(name)
+        raise UnknownName(
+            f"no method, control or candidate {name!r}; there are {', '.join(known)}" + nearest(name, known)
+        )
+    build = OURS[name] if name in OURS else builder(name)
     _check(text, values, inspect.signature(build).parameters)
     return build(**values)
 
