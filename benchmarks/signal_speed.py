@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from concord import Groups, Rollouts, create
+from concord.bench.speed.signal import Scored, loop_over_groups
 
 N, G, K, TAU, SEED, ROUNDS = 8192, 8, 3, 0.8, 0, 31
 
@@ -27,19 +28,6 @@ N, G, K, TAU, SEED, ROUNDS = 8192, 8, 3, 0.8, 0, 31
 def concord_signal(rewards: Tensor, lengths: Tensor, ids: list[str]) -> Tensor:
     batch = Rollouts(rewards, Groups.of(ids), tuple("abc"), {"lengths": lengths})
     return create("gd2po", tau=TAU).signal(batch).advantages
-
-
-def loop(rewards: Tensor, lengths: Tensor, ids: list[str]) -> Tensor:
-    members: dict[str, list[int]] = {}
-    for n, key in enumerate(ids):
-        members.setdefault(key, []).append(n)
-    total, keep = torch.zeros(len(ids)), torch.ones(len(ids), dtype=torch.bool)
-    for rows in members.values():
-        z = torch.stack([(r - r.mean()) / (r.std() + 1e-6) for r in rewards[rows].T], dim=1)
-        mixed = (z > 1e-8).any(1) & (z < -1e-8).any(1)
-        kept = ~(mixed & (z.sum(1).abs() / (z.abs().sum(1) + 1e-8) < TAU))
-        total[rows], keep[rows] = z.sum(1) * kept.float().mean(), kept
-    return whiten(total, keep, lengths)
 
 
 def floor(rewards: Tensor, lengths: Tensor) -> Tensor:
@@ -82,7 +70,7 @@ def main() -> None:
     programs: dict[str, Callable[[], Tensor]] = {
         "concord, consecutive groups": lambda: concord_signal(rewards, lengths, ids),
         "concord, shuffled rollouts": lambda: concord_signal(mixed_rewards, mixed_lengths, mixed_ids),
-        "loop over groups": lambda: loop(rewards, lengths, ids),
+        "loop over groups": lambda: loop_over_groups(Scored(rewards, lengths, ids)),
         "floor, contiguous reshape": lambda: floor(rewards, lengths),
     }
     want = floor(rewards, lengths)

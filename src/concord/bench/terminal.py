@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from concord.bench.speed.table import SpeedTable
 from concord.bench.summary import Row, Summary, TaskSummary
 
 _STYLES = {"better": "green", "worse": "red", "same": "cyan", "open": "dim", "baseline": "bold"}
@@ -60,3 +61,16 @@ def _cells(row: Row) -> list[str]:
         f"{row.update_tokens / 1e3:.0f}",
         "" if itself else f"{row.at_budget_difference:+.3f}",
     ]
+
+
+def show_speed(speed: SpeedTable, console: Console) -> None:
+    """Print a table of times."""
+    console.print(f"\n[bold]{escape(speed.title)}[/]", soft_wrap=True)
+    table = Table("", *speed.columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, cells in speed.rows.items():
+        table.add_row(escape(name), *cells)
+    console.print(table)
+    if speed.note:
+        console.print(f"[dim]{escape(speed.note)}[/]", soft_wrap=True)

@@ -30,9 +30,13 @@ def command(
     processes: Annotated[
         int | None, typer.Option(min=1, help="At a time, one thread each; the cores if left out.")
     ] = None,
+    speed: Annotated[bool, typer.Option("--speed", help="Time and memory instead of learning; minutes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Compare methods on small tasks whose rewards conflict, seed by seed, with intervals and tests."""
+    if speed:
+        _speed(json)
+        return
     from concord import bench
     from concord.bench.page import write_page
     from concord.bench.terminal import show
@@ -53,6 +57,22 @@ def command(
         return
     show(summary, output.stdout)
     output.stdout.print(f"\n{os.path.relpath(out / PAGE)}  {os.path.relpath(parquet)}", soft_wrap=True)
+
+
+def _speed(json: bool) -> None:
+    import torch
+
+    from concord.bench.speed import signal_table, trainer_table, update_table
+    from concord.bench.terminal import show_speed
+
+    torch.set_num_threads(1)
+    tables = []
+    for make in (signal_table, update_table, trainer_table):
+        tables.append(make())
+        if not json:
+            show_speed(tables[-1], output.stdout)
+    if json:
+        output.print_json([dataclasses.asdict(table) for table in tables])
 
 
 def _words(option: str, text: str) -> list[str]:
