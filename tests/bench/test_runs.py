@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from concord.bench import Job, Run, RunFailed, jobs, method_of, run, run_all, summarise, task_of, write_parquet
+from concord.bench.overall import overall
 from concord.bench.page import write_page
 from concord.cli.main import app
 from concord.core.errors import ConcordError, ConfigError
@@ -148,7 +149,7 @@ def test_the_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "text", "complaint"),
     [
-        (method_of, "gdop", r"no method or control 'gdop'.*did you mean 'gdpo'"),
+        (method_of, "gdop", r"no method, control or candidate 'gdop'.*did you mean 'gdpo'"),
         (method_of, "gd2po:tua=1", r"no parameter 'tua'.*did you mean 'tau'"),
         (method_of, "gd2po:tau", r"write name:key=value"),
         (method_of, "gd2po:tau=[", r"is no value"),
@@ -184,3 +185,16 @@ def test_options_that_do_not_fit(tmp_path: Path, options: list[str], complaint: 
     assert isinstance(found.exception, ConfigError)
     assert complaint in str(found.exception)
     assert not any(tmp_path.iterdir())
+
+
+def test_over_all_tasks_differences_are_paired_by_seed_and_meaned_over_tasks(runs: list[Run]) -> None:
+    tasks, seeds = list(dict.fromkeys(r.job.task for r in runs)), sorted({r.job.seed for r in runs})
+    auc = {(r.job.task, r.job.method, r.job.seed): sum(r.curve("value")) / len(r.points) for r in runs}
+    for row in overall(runs, "gdpo"):
+        d = [sum(auc[t, row.method, s] - auc[t, "gdpo", s] for t in tasks) / len(tasks) for s in seeds]
+        assert row.difference == pytest.approx(sum(d) / len(d))
+        assert row.wins == sum(one > 0 for one in d)
+        assert row.interval[0] <= row.difference <= row.interval[1]
+        assert (row.method == "gdpo") == math.isnan(row.p)
+    [frugal] = [row for row in overall(runs, "gdpo") if row.method == "gd2po:tau=1.0"]
+    assert 0 < frugal.tokens < 1

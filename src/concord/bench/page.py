@@ -45,6 +45,7 @@ def write_page(summary: Summary, runs: Sequence[Run], path: Path, *, command: st
         .render(
             summary=summary,
             overview=overview(summary),
+            overall=over_all(summary),
             results={task.task: results(task) for task in summary.tasks},
             costs={task.task: costs(task) for task in summary.tasks},
             curves={task.task: curves(task, runs) for task in summary.tasks},
@@ -71,6 +72,27 @@ def overview(summary: Summary) -> Table:
         if method != summary.baseline
     )
     return table("overview", columns, rows)
+
+
+def over_all(summary: Summary) -> Table:
+    """One row a method: against the baseline, over all tasks."""
+    columns = (
+        Column("method", "name"),
+        Column("AUC", "error", "mean over tasks and seeds"),
+        Column("difference", "error", "from the baseline with the same seed, meaned over the tasks"),
+        Column("from", "error", "95 % bootstrap interval over seeds"),
+        Column("to", "error"),
+        Column("wins", "count", "seeds in which that mean is above 0"),
+        Column("p", "error", "exact sign-flip test over seeds"),
+        Column("p Holm", "error", "adjusted over the methods"),
+        Column("tokens", "share", "through forward and backward, of the baseline's"),
+    )
+    rows = (
+        (r.method, r.auc, r.difference, *r.interval, r.wins, r.p, r.p_holm, r.tokens)
+        for r in summary.overall
+        if r.method != summary.baseline
+    )
+    return table("overall", columns, rows)
 
 
 def _against(task: TaskSummary, method: str) -> str:

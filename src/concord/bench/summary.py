@@ -10,6 +10,7 @@ import numpy as np
 
 from concord.bench import statistics
 from concord.bench.named import task_of
+from concord.bench.overall import Overall, overall
 from concord.bench.runner import Run
 from concord.bench.statistics import Interval
 from concord.core.errors import ConfigError
@@ -103,12 +104,13 @@ class TaskSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole comparison."""
+    """The whole comparison; ``overall`` is over all tasks at once."""
 
     baseline: str
     seeds: int
     margin: float
     tasks: tuple[TaskSummary, ...]
+    overall: tuple[Overall, ...]
 
 
 def summarise(runs: Sequence[Run], baseline: str) -> Summary:
@@ -125,7 +127,7 @@ def summarise(runs: Sequence[Run], baseline: str) -> Summary:
         _task(name, {method: _of(runs, name, method) for method in methods}, baseline)
         for name in dict.fromkeys(run.job.task for run in runs)
     ]
-    return Summary(baseline, seeds, MARGIN, tuple(_adjusted(tasks)))
+    return Summary(baseline, seeds, MARGIN, tuple(_adjusted(tasks)), overall(runs, baseline))
 
 
 def _of(runs: Sequence[Run], task: str, method: str) -> list[Run]:

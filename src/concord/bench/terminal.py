@@ -31,7 +31,25 @@ def show(summary: Summary, console: Console) -> None:
             soft_wrap=True,
         )
         console.print(_table(task))
+    if len(summary.tasks) > 1:
+        console.print(f"\n[bold]all {len(summary.tasks)} tasks[/]  differences meaned over the tasks of one seed")
+        console.print(_overall(summary))
     console.print(f"\n[dim]{LEGEND}[/]", soft_wrap=True)
+
+
+def _overall(summary: Summary) -> Table:
+    heads = ("AUC", "diff", "95 %", "wins", "p", "p Holm", "tokens")
+    table = Table("method", *heads, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+        column.no_wrap = True
+    for row in summary.overall:
+        low, high = row.interval
+        interval = "-" if math.isnan(low) else f"{low:+.3f} {high:+.3f}"
+        versus = (f"{row.difference:+.3f}", interval, f"{row.wins}/{row.n}", f"{row.p:.4f}", f"{row.p_holm:.4f}")
+        itself = row.method == summary.baseline
+        table.add_row(escape(row.method), f"{row.auc:.3f}", *(("",) * 5 if itself else versus), f"{row.tokens:.0%}")
+    return table
 
 
 def _table(task: TaskSummary) -> Table:
