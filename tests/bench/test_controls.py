@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from concord import Groups, Rollouts
-from concord.bench.controls import CONTROLS, gdpo_same_norm, gdpo_scale_only, mask_only, random_mask, reweight_only
+from concord.bench.controls import (
+    CONTROLS,
+    gdpo_same_norm,
+    gdpo_scale_only,
+    mask_only,
+    random_mask,
+    reweight_last,
+    reweight_only,
+)
 from concord.core.moments import group_sum
 from concord.methods import Method, gd2po, gdpo
 
@@ -91,3 +99,12 @@ def test_scaling_alone_turns_no_sign() -> None:
 def test_without_signal_all_stay_silent(build: type[Method]) -> None:
     silent = Rollouts(torch.full((8, 2), 0.7), Groups.uniform(2, 4), ("a", "b"), {"lengths": torch.arange(1, 9)})
     assert build().signal(silent).advantages.tolist() == [0.0] * 8
+
+
+def test_weights_after_the_batch_step_scale_what_masking_alone_gives() -> None:
+    rollouts = batch(4)
+    alone, last, code = (build().signal(rollouts) for build in (mask_only, reweight_last, gd2po))
+    share = group_sum(alone.keep[:, None].float(), rollouts.groups) / 8
+    torch.testing.assert_close(last.advantages, alone.advantages * rollouts.groups.spread(share)[:, 0])
+    assert torch.equal(last.keep, code.keep)
+    assert (last.advantages - code.advantages).abs().max() > 1e-3

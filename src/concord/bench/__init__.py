@@ -8,7 +8,7 @@ from __future__ import annotations
 from concord.bench.controls import CONTROLS
 from concord.bench.named import method_of, task_of
 from concord.bench.runner import Run, RunFailed, jobs, run_all, write_parquet
-from concord.bench.summary import Row, Summary, TaskSummary, summarise
+from concord.bench.summary import Row, Summary, TaskSummary, as_data, summarise
 from concord.bench.tasks import TASKS, Task
 from concord.bench.trial import Job, run
 
@@ -22,6 +22,7 @@ __all__ = [
     "Summary",
     "Task",
     "TaskSummary",
+    "as_data",
     "jobs",
     "method_of",
     "run",

@@ -126,6 +126,13 @@ def reweight_only(*, tau: float = 0.8) -> Method:
     return Method(method.replace("mask_conflicts", ReweightByConflicts(tau)), gdpo().objective)
 
 
+def reweight_last(*, tau: float = 0.8) -> Method:
+    """GD2PO whose groups' weights come after the batch step, as in its paper, and not before it, as in its code."""
+    method = gd2po(tau=tau)
+    before = method.signal.without("reweight_groups").stages
+    return Method(Chain((*before, ReweightGroups())), method.objective)
+
+
 def gdpo_same_norm(*, tau: float = 0.8) -> Method:
     """GDPO with advantages as large as GD2PO's: is it the size of the step?"""
     method = gdpo()
@@ -139,5 +146,6 @@ def gdpo_scale_only() -> Method:
 
 
 CONTROLS: Mapping[str, Callable[..., Method]] = {
-    build.__name__: build for build in (random_mask, mask_only, reweight_only, gdpo_same_norm, gdpo_scale_only)
+    build.__name__: build
+    for build in (random_mask, mask_only, reweight_only, reweight_last, gdpo_same_norm, gdpo_scale_only)
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -128,6 +129,14 @@ def summarise(runs: Sequence[Run], baseline: str) -> Summary:
         for name in dict.fromkeys(run.job.task for run in runs)
     ]
     return Summary(baseline, seeds, MARGIN, tuple(_adjusted(tasks)), overall(runs, baseline))
+
+
+def as_data(summary: Summary) -> dict[str, Any]:
+    """The comparison as plain data, the verdicts with it."""
+    data = asdict(summary)
+    for task, rows in zip(data["tasks"], summary.tasks, strict=True):
+        task["rows"] = [row | {"verdict": r.verdict()} for row, r in zip(task["rows"], rows.rows, strict=True)]
+    return data
 
 
 def _of(runs: Sequence[Run], task: str, method: str) -> list[Run]:

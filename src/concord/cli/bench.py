@@ -53,7 +53,7 @@ def command(
     line = shlex.join(["concord", *sys.argv[1:]])
     write_page(summary, runs, out / PAGE, command=line)
     if json:
-        output.print_json(dataclasses.asdict(summary))
+        output.print_json(bench.as_data(summary))
         return
     show(summary, output.stdout)
     output.stdout.print(f"\n{os.path.relpath(out / PAGE)}  {os.path.relpath(parquet)}", soft_wrap=True)
