@@ -81,11 +81,8 @@ def _programs(scored: Scored) -> Iterator[tuple[str, Callable[[], object]]]:
     for build in (grpo, gdpo, gd2po):
         yield f"concord {build.__name__}", partial(_advantages, build, scored)
     yield "a loop over groups, gd2po", lambda: loop_over_groups(scored)
-    if (core := _verl()) is not None:
-        mask = (torch.arange(LONGEST) < scored.lengths[:, None]).float()
-        tokens = torch.zeros_like(mask)
-        tokens[torch.arange(len(mask)), scored.lengths - 1] = scored.rewards.sum(1)
-        yield "verl grpo", lambda: core.compute_grpo_outcome_advantage(tokens, mask, index=scored.ids)
+    if (verl := _verl()) is not None:
+        yield "verl grpo", verl.grpo(scored.rewards.sum(1), scored.lengths, scored.ids)
 
 
 def _advantages(build: Callable[[], Method], scored: Scored) -> Tensor:
@@ -94,7 +91,7 @@ def _advantages(build: Callable[[], Method], scored: Scored) -> Tensor:
 
 def _verl() -> Any:
     try:
-        from verl.trainer.ppo import core_algos
+        from concord.engines.verl import side_by_side
     except ImportError:
         return None
-    return core_algos
+    return side_by_side
