@@ -23,6 +23,18 @@ def _contrastive_loss(rng: torch.Generator, n: int, dtype: torch.dtype) -> Tenso
 COLUMNS: Mapping[str, Callable[[torch.Generator, int, torch.dtype], Tensor]] = {
     "lengths": lambda rng, n, dtype: torch.randint(1, LONGEST, (n,), generator=rng),
     "contrastive_loss": _contrastive_loss,
+    "token_scores": lambda rng, n, dtype: torch.randn(n, LONGEST, generator=rng, dtype=dtype),
+    "answers": lambda rng, n, dtype: torch.randint(0, 3, (n,), generator=rng),
+    "old_logp": lambda rng, n, dtype: -torch.rand(n, LONGEST, generator=rng, dtype=dtype),
+    "tempered_logp": lambda rng, n, dtype: -torch.rand(n, LONGEST, generator=rng, dtype=dtype),
+    "values": lambda rng, n, dtype: torch.randn(n, LONGEST, generator=rng, dtype=dtype),
+    "turn_rewards": lambda rng, n, dtype: torch.rand(n, LONGEST, generator=rng, dtype=dtype).round(),
+    "trajectory": lambda rng, n, dtype: torch.randint(0, 3, (n,), generator=rng),
+    "turn": lambda rng, n, dtype: torch.randperm(n, generator=rng),
+    "tag": lambda rng, n, dtype: torch.randint(0, 3, (n,), generator=rng),
+    "answer_logp": lambda rng, n, dtype: -torch.rand(n, 2, generator=rng, dtype=dtype),
+    "similarity": lambda rng, n, dtype: 2 * torch.rand(n, generator=rng, dtype=dtype) - 1,
+    "demo_reward": lambda rng, n, dtype: torch.rand(n, generator=rng, dtype=dtype),
 }
 """Facts that methods ask for; a new entry goes to the end, so that what others draw stays the same."""
 

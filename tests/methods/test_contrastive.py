@@ -131,6 +131,8 @@ def test_dapo_does_not_count_the_bonus_as_variation() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="the method has a learner already"):
         with_contrastive(clipo())
+    with pytest.raises(ConfigError, match="what is the bonus to 'normalize_by_tag'"):
+        with_contrastive(create("rlvmr"))
     with pytest.raises(ConfigError, match="the bonus needs a Sum"):
         with_contrastive(Method(Chain((GroupNormalize(),)), grpo().objective))
     with pytest.raises(ConfigError, match=r"needs a Weigh\(\) between 'group_normalize' and 'sum'"):

@@ -1,32 +1,84 @@
 """The catalogue: one function per published method."""
 
 from concord.core.catalogue import Card, builder, info, names, register
+from concord.methods.blends import copo, dcpo
 from concord.methods.contrastive import clipo, with_contrastive
+from concord.methods.critic import pf_ppo, ppo, turn_ppo
+from concord.methods.demonstration import sft_chi_squared, sft_hellinger, sft_total_variation
 from concord.methods.group import dapo, dr_grpo, grpo, gspo, lite_ppo, rloo
+from concord.methods.improvement import PolicyImprovement, pipo
+from concord.methods.judged import brpo, spo
+from concord.methods.losses import dhpo, gbpo, p3o, r2vpo
 from concord.methods.method import Method
 from concord.methods.multi import gd2po, gd2po_hard, gdpo
+from concord.methods.preference import cdpo, dno, dpo, ipo, ipo_sum, power_dl, rpo, rpo_mean, rpo_tokens
 from concord.methods.registry import create
 from concord.methods.reinforce import reinforce_pp, reinforce_pp_baseline
+from concord.methods.risk import group_cvar, risk_po
+from concord.methods.selection import contrastive_subset, grpo_s
+from concord.methods.token_reward import rto
+from concord.methods.tokens import nthr
+from concord.methods.turns import eapo, igpo, rlvmr
+from concord.methods.weights import adora, bnpo
+from concord.methods.whole_groups import copg, real
 
 __all__ = [
     "Card",
     "Method",
+    "PolicyImprovement",
+    "adora",
+    "bnpo",
+    "brpo",
     "builder",
+    "cdpo",
     "clipo",
+    "contrastive_subset",
+    "copg",
+    "copo",
     "create",
     "dapo",
+    "dcpo",
+    "dhpo",
+    "dno",
+    "dpo",
     "dr_grpo",
+    "eapo",
+    "gbpo",
     "gd2po",
     "gd2po_hard",
     "gdpo",
+    "group_cvar",
     "grpo",
+    "grpo_s",
     "gspo",
+    "igpo",
     "info",
+    "ipo",
+    "ipo_sum",
     "lite_ppo",
     "names",
+    "nthr",
+    "p3o",
+    "pf_ppo",
+    "pipo",
+    "power_dl",
+    "ppo",
+    "r2vpo",
+    "real",
     "register",
     "reinforce_pp",
     "reinforce_pp_baseline",
+    "risk_po",
     "rloo",
+    "rlvmr",
+    "rpo",
+    "rpo_mean",
+    "rpo_tokens",
+    "rto",
+    "sft_chi_squared",
+    "sft_hellinger",
+    "sft_total_variation",
+    "spo",
+    "turn_ppo",
     "with_contrastive",
 ]

@@ -18,6 +18,7 @@ from concord.stages import (
     BatchNormalize,
     Centre,
     ContrastiveChannel,
+    DropUniformGroups,
     GroupCentreBatchScale,
     GroupNormalize,
     LeaveOneOut,
@@ -29,6 +30,9 @@ from concord.stages.contrastive import CHANNEL
 
 _COMPARING = (BatchNormalize, Centre, GroupCentreBatchScale, GroupNormalize, LeaveOneOut)
 """The stages that measure a rollout against others: the bonus stands before them."""
+
+_APART = (DropUniformGroups, Weigh)
+"""The stages before a sum that leave rewards in their own units."""
 
 
 def with_contrastive(
@@ -51,8 +55,8 @@ def with_contrastive(
         floor: the lowest bonus.
 
     Raises:
-        ConfigError: the method has a learner already, or no ``Sum``; or it normalises the rewards one by one and has no
-            ``Weigh``.
+        ConfigError: the method has a learner already, or no ``Sum``, or another stage before it than those known here;
+            or it normalises the rewards one by one and has no ``Weigh``.
 
     Example:
         >>> from concord.methods import gdpo, grpo
@@ -68,6 +72,9 @@ def with_contrastive(
     if total is None:
         raise ConfigError(f"the bonus needs a Sum() in the chain to meet the rewards at; this one is {method.signal}")
     first = next((place for place, stage in enumerate(stages[:total]) if isinstance(stage, _COMPARING)), None)
+    before = stages[: total if first is None else first]
+    if strange := [stage.name for stage in before if not isinstance(stage, _APART)]:
+        raise ConfigError(f"what is the bonus to {strange[0]!r}, which stands before it? Add the bonus by hand")
     if first is None:
         signal = Chain((*stages[: total + 1], AddContrastive(scale, floor), *stages[total + 1 :]))
     else:

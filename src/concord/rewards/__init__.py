@@ -5,6 +5,7 @@ from concord.rewards.gate import Gate, Gates
 from concord.rewards.judge import judge
 from concord.rewards.model import RewardModel
 from concord.rewards.named import NamedReward, check_distinct, load
+from concord.rewards.pairwise import AgainstReference, WinRate
 from concord.rewards.reward_set import RewardSet
 from concord.rewards.runners.http import HttpReward
 from concord.rewards.schedule import Cosine, Linear, Schedule, Steps
@@ -12,6 +13,7 @@ from concord.rewards.scores import Scored
 from concord.rewards.source import Limits, Source, find
 
 __all__ = [
+    "AgainstReference",
     "Cosine",
     "Gate",
     "Gates",
@@ -26,6 +28,7 @@ __all__ = [
     "Scored",
     "Source",
     "Steps",
+    "WinRate",
     "check_distinct",
     "find",
     "judge",

@@ -1,0 +1,81 @@
+"""Scores in the unit of how often prompts are solved as well as this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from concord.core.errors import ConfigError
+from concord.core.moments import FLAT_BELOW, group_mean, group_moments
+from concord.core.rollouts import Rollouts
+from concord.core.signal import Signal, masked_mean
+from concord.core.stage import Stage
+from concord.stages.one_group import one_group
+
+HEAVIEST = 1e6
+"""No weight is larger: the authors' bound."""
+
+
+@dataclass(frozen=True)
+class BetaNormalize(Stage):
+    """Centre each channel in its group, divide by a Beta density fitted to the batch's success rates.
+
+        p_g = mean_g(r),   r mapped from [low, high] to [0, 1]
+        mu, v = mean and variance of p over the batch's groups
+        m = mu (1 - mu) / v - 1,   alpha = max(1, 1 + m mu / 3),   beta = max(1, 1 + m (1 - mu) / 3)
+        A[n] = (r[n] - p_g) * min(1 / Beta(p_g; alpha, beta), 1e6)
+
+    Where the batch's prompts are spread evenly the density is 1 and A the centred reward; prompts of a kind that is
+    rare in the batch count for more.
+
+    Shapes: [N, C] -> [N, C], each channel with a density of its own; stands before the channels meet.  Units: none.
+    State: none.  Columns: none.
+    Metrics: ``alpha/<channel>`` and ``beta/<channel>``; ``outside``, the share of scores outside [low, high].
+    Raises: ConfigError unless low < high.
+    Degenerate: a group whose scores are all equal, or differ by no more than 1e-4 of their size, gives exactly 0, and
+    so does a group of one, which has no part in mu and v either (the authors give it p = 0). Where all p are equal, or
+    there is one group, the weight is 1; with one group it is so in the authors' code, with v = 0 theirs divides by 0.
+    A mean outside [0, 1] counts as the nearer end (the authors' code stops there).
+    Source: BNPO, arXiv:2506.02864, ``compute_bnpo_outcome_advantage`` in changyi7231/BNPO@a9c51b9.
+
+    Attributes:
+        low, high: the least and the largest score that the reward gives.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError(f"need low < high, the range of the rewards; got {self.low} and {self.high}")
+
+    def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+        groups, live = batch.groups, signal.live
+        x = (signal.values - self.low) / (self.high - self.low)
+        centred, _, counted, _ = group_moments(x, groups, live, flat_below=FLAT_BELOW)
+        p = group_mean(x, groups, live).clamp(0, 1).double()
+        alpha, beta = _fit(p, counted > 1)
+        weight = _density(p, alpha, beta).reciprocal().clamp(max=HEAVIEST).to(x.dtype)
+        outside = ((x < 0) | (x > 1)).to(x.dtype)
+        metrics = {"outside": masked_mean(outside, live)}
+        for channel, a, b in zip(signal.channels, alpha.to(x.dtype), beta.to(x.dtype), strict=True):
+            metrics |= {f"alpha/{channel}": a, f"beta/{channel}": b}
+        return signal.to(centred * groups.spread(weight), metrics=metrics)
+
+
+def _fit(p: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    """``alpha`` and ``beta`` ``[C]`` from the success rates ``[P, C]``."""
+    one = one_group(p)  # of prompts
+    mu = group_mean(p, one, told)[0]
+    _, std, _, flat = group_moments(p, one, told, flat_below=FLAT_BELOW)
+    variance = torch.where(flat[0], 1, std[0].square())
+    size = torch.where(flat[0], 0, mu * (1 - mu) / variance - 1)
+    return (1 + size * mu / 3).clamp(min=1), (1 + size * (1 - mu) / 3).clamp(min=1)
+
+
+def _density(p: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    log_norm = alpha.lgamma() + beta.lgamma() - (alpha + beta).lgamma()
+    log_density: Tensor = torch.xlogy(alpha - 1, p) + torch.special.xlog1py(beta - 1, -p) - log_norm
+    return log_density.exp()
