@@ -21,10 +21,11 @@ ROOMS: dict[str, set[str]] = {
     "objectives": {"core", "functional"},
     "learners": {"core", "functional"},
     "methods": {"core", "functional", "stages", "objectives", "learners"},
-    "rewards": {"core"},
+    "rewards": {"core", "functional"},
+    "strategies": {"core", "functional", "rewards"},
     "dumps": {"core"},
     "report": {"core", "functional", "stages", "objectives", "methods", "dumps"},
-    "engines": {"core", "functional", "stages", "objectives", "learners", "methods", "rewards", "dumps"},
+    "engines": {"core", "functional", "stages", "objectives", "learners", "methods", "rewards", "strategies", "dumps"},
     "recipes": {"core", "rewards"},
     "run": {
         "core",

@@ -1,4 +1,4 @@
-"""Policy losses: ratio x surrogate x reduction, and penalties."""
+"""Losses as records of slots: of the policy (ratio x surrogate x reduction, and penalties), and over preference pairs."""
 
 from concord.objectives.batch import Mean, PolicyBatch, Totals
 from concord.objectives.blended_clip import BlendedClip

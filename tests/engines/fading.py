@@ -1,0 +1,83 @@
+"""A method that tells tokens apart and writes a column; and one process of a run with it, as a module.
+
+``python -m tests.engines.fading FOLDER``, with RANK and WORLD_SIZE set.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from concord import Chain, Method, Rollouts, Stage
+from concord.core.catalogue import _ENTRIES, Card, register
+from concord.core.signal import Signal
+from concord.objectives import PolicyBatch, PolicyObjective, TokenMean
+from concord.stages import DropUniformGroups, GroupNormalize, Sum, Weigh
+from tests.engines import tiny
+from tests.engines.gradients import record
+
+
+@dataclass(frozen=True)
+class Fade(Stage):
+    """A token's advantage halves with every token before it; half of it stands in a column."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"response_mask"})
+    writes: ClassVar[frozenset[str]] = frozenset({"half"})
+
+    def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+        mask = batch.column("response_mask")
+        share = 0.5 ** torch.arange(mask.shape[1], device=mask.device, dtype=signal.values.dtype)
+        tokens = torch.where(mask, signal.values[:, :1] * share, 0)
+        return signal.to(token_values=tokens).with_columns(half=tokens / 2)
+
+
+@dataclass(frozen=True)
+class MinusHalf:
+    """Policy gradient with the advantages less the column."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"half"})
+
+    def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
+        loss = -ratio * (advantages - batch.columns["half"])
+        return loss, torch.zeros_like(loss, dtype=torch.bool)
+
+
+@contextmanager
+def entered() -> Iterator[str]:
+    """The name of the method, which is in the catalogue meanwhile."""
+
+    @register(Card("Fades", "0000.00000", "A / 2^t", kind="loss"))
+    def fading(*, weights: Mapping[str, float] | tuple[()] = ()) -> Method:
+        chain = Chain((DropUniformGroups(), Weigh(weights), Sum(), GroupNormalize(), Fade()))
+        return Method(chain, PolicyObjective(surrogate=MinusHalf(), reduce=TokenMean()))
+
+    try:
+        yield "fading"
+    finally:
+        del _ENTRIES["fading"]
+
+
+def main(folder: Path) -> None:
+    """Six rows a process, so the second of three groups is split; empty groups are refilled."""
+    rank = os.environ["RANK"]
+    with entered() as name:
+        trainer = tiny.trainer(
+            folder / name, model=tiny.saved_model(folder / "base"), method=name, rewards=[tiny.first_letter],
+            per_device_train_batch_size=6, max_completion_length=40, refill_rounds=2, max_steps=8,
+            ddp_backend="gloo", ddp_find_unused_parameters=False,
+        )  # fmt: skip
+        steps = [vars(step) for step in record(trainer)]
+    torch.save({"steps": steps, "log": trainer.state.log_history}, folder / f"rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
