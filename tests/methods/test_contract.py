@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ def make(name: str, **parameters: Any) -> Method:
     """The method, with those of the parameters that it has."""
     known = inspect.signature(builder(name)).parameters
     return create(name, **{key: value for key, value in parameters.items() if key in known})
+
+
+def with_numerics(known: Iterable[str]) -> list[tuple[str, str]]:
+    """Each name with each set of numerics that its method has; those without one stand once."""
+    has = {name: "numerics" in inspect.signature(builder(name)).parameters for name in known}
+    return [(name, numerics) for name in has for numerics in (("verl", "trl") if has[name] else ("verl",))]
 
 
 def flat_batch(values: list[float], size: int, dtype: torch.dtype, kinds: int = 2) -> Rollouts:
@@ -95,17 +102,16 @@ def test_inputs_are_left_alone(name: str) -> None:
     torch.testing.assert_close(batch.rewards, before, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", GROUP_RELATIVE)
-@pytest.mark.parametrize("numerics", ["verl", "trl"])
+@pytest.mark.parametrize(("name", "numerics"), with_numerics(GROUP_RELATIVE))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 8, 12, 16])
-def test_no_signal_anywhere_is_exactly_zero(name: str, numerics: str, dtype: torch.dtype, size: int) -> None:
-    batch = flat_batch([0.1, 0.3, 0.7, 0.9, 2.4, 1 / 3, -0.7], size, dtype)
-    assert (make(name, numerics=numerics).signal(batch).advantages == 0).all()
+def test_no_signal_anywhere_is_exactly_zero(name: str, numerics: str, dtype: torch.dtype) -> None:
+    method = make(name, numerics=numerics)
+    for size in (1, 2, 3, 5, 7, 8, 12, 16):
+        batch = flat_batch([0.1, 0.3, 0.7, 0.9, 2.4, 1 / 3, -0.7], size, dtype)
+        assert (method.signal(batch).advantages == 0).all(), size
 
 
-@pytest.mark.parametrize("name", GROUP_RELATIVE)
-@pytest.mark.parametrize("numerics", ["verl", "trl"])
+@pytest.mark.parametrize(("name", "numerics"), with_numerics(GROUP_RELATIVE))
 @pytest.mark.parametrize("size", [4, 5, 7, 8, 16])
 def test_a_unanimous_group_is_exactly_silent_beside_others(name: str, numerics: str, size: int) -> None:
     batch = flat_batch([0.7] * 6, size, torch.float32)

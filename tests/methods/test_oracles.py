@@ -12,7 +12,7 @@ import torch
 from concord import names
 from tests.batches import make_batch
 from tests.methods import oracles
-from tests.methods.test_contract import make
+from tests.methods.test_contract import make, with_numerics
 
 SHAPES = [(4, 4, 4), (8, 8, 8, 8), (4, 3, 5, 4), (1, 2, 7), (1,), (2,)]
 
@@ -37,8 +37,7 @@ def compare(name: str, numerics: str, oracle: object, sizes: tuple[int, ...], **
 
 
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)
-@pytest.mark.parametrize("numerics", ["verl", "trl"])
-@pytest.mark.parametrize("name", names("*", "advantage", "loss"))
+@pytest.mark.parametrize(("name", "numerics"), with_numerics(names("*", "advantage", "loss")))
 def test_method_equals_its_slow_twin(name: str, numerics: str, sizes: tuple[int, ...]) -> None:
     compare(name, numerics, oracle_of(name), sizes)
 
