@@ -15,6 +15,7 @@ from concord.recipes.builtin import TASKS
 from concord.run import safe_yaml
 from concord.run.config import RunConfig, load_config
 from concord.run.paths import model_source, shipped_recipes
+from concord.run.rewards import build_rewards
 
 MINIMAL = """\
 model: some/model
@@ -242,7 +243,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_every_recipe_that_ships_is_valid(name: str) -> None:
     config = load_config(name)
     assert config == load_config(f"recipes/{name}.yaml")
-    assert config.named_rewards()
+    # A model of one's own is not there yet.
+    shipped = {key: reward for key, reward in config.rewards.items() if reward.model is None}
+    assert len(build_rewards(shipped)) == len(shipped)
 
 
 def test_the_papers_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from concord.cli import output
-from concord.core.errors import ConfigError
 
 
 def command(
@@ -17,49 +16,48 @@ def command(
     model: Annotated[
         list[str] | None, typer.Option(help="Evaluate this model (folder or hub id); may be given several times.")
     ] = None,
+    on: Annotated[
+        list[str] | None, typer.Option(help="Only this evaluation, or held_out; may be given several times.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 = greedy.")] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at a time.")] = 64,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Answer the held-out prompts of a run and score the answers: base against trained, or any models."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from concord.rewards import RewardSet
-    from concord.run.config import load_config
-    from concord.run.data import load_rows
-    from concord.run.evaluate import Evaluation, evaluate
+    """Answer the prompts of a run's evaluations and score the answers: base against trained, or any models."""
+    from concord.cli.evaluation_tables import evaluation_table
+    from concord.run.config import HELD_OUT, load_config
+    from concord.run.evaluations import Found, chosen, evaluate_sets, load_policy
     from concord.run.folder import CONFIG
-    from concord.run.paths import model_source
     from concord.run.quiet import hush
     from concord.run.train import MODEL
 
     folder = Path(run)
     config = load_config(folder / CONFIG if folder.is_dir() else run, overrides or [])
-    if config.data.eval is None:
-        raise ConfigError("data.eval: names no held-out rows; add it, or give data.eval.split=... here")
+    evaluations = chosen(config, on)
     hush()
     models = {name: name for name in model} if model else {"base": config.model, "trained": str(config.out / MODEL)}
-    found: dict[str, Evaluation] = {}
-    rewards = RewardSet(config.named_rewards())
-    for name, path in models.items():
-        if name == "trained" and not Path(path).is_dir():
-            continue  # the run has not finished, or not begun
-        source = model_source(path)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        found[name] = evaluate(
-            AutoModelForCausalLM.from_pretrained(source, dtype="auto"),
-            tokenizer,
-            load_rows(config.data.eval, tokenizer, config.seed),
-            rewards,
-            max_new_tokens=int(config.engine.get("max_completion_length", 256)),
-            batch_size=batch_size,
-            temperature=temperature,
-            seed=config.seed,
-            console=output.stderr,
-            title=f"Evaluating {name}",
-        )
-    rewards.close()
+    if not model and not Path(models["trained"]).is_dir():
+        del models["trained"]  # the run has not finished, or not begun
+    found: dict[str, dict[str, Found]] = {name: {} for name in evaluations}
+    for label, path in models.items():
+        policy = load_policy(path, on_cpu=bool(config.engine.get("use_cpu")))
+        for name, evaluation in evaluations.items():
+            found[name][label] = evaluate_sets(
+                config,
+                evaluation,
+                policy,
+                batch_size=batch_size,
+                temperature=temperature,
+                console=output.stderr,
+                title=f"Evaluating {label}",
+            )
+    held_out = {label: result[HELD_OUT] for label, result in found.pop(HELD_OUT, {}).items()}
     if json:
-        output.print_json(output.as_data(found))
-    else:
-        output.stdout.print(output.comparison(found))
+        others = {name: {label: output.as_data(sets) for label, sets in by.items()} for name, by in found.items()}
+        output.print_json(output.as_data(held_out) | ({"evaluations": others} if others else {}))
+        return
+    if held_out:
+        output.stdout.print(output.comparison(held_out))
+    for name, by_model in found.items():
+        runs = {label: [result] for label, result in by_model.items()}
+        output.stdout.print(evaluation_table(name, runs))

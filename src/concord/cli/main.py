@@ -8,7 +8,20 @@ from typing import Annotated, NoReturn
 import typer
 
 import concord
-from concord.cli import bench, diagnose, doctor, evaluate, launch, methods, reward_model, rewards, show, train
+from concord.cli import (
+    bench,
+    compare,
+    diagnose,
+    doctor,
+    evaluate,
+    launch,
+    methods,
+    recipes,
+    reward_model,
+    rewards,
+    show,
+    train,
+)
 from concord.core.errors import ConcordError, MissingExtra
 
 app = typer.Typer(
@@ -19,12 +32,14 @@ app = typer.Typer(
 )
 app.command("train")(train.command)
 app.command("eval")(evaluate.command)
+app.command("compare")(compare.command)
 app.command("launch")(launch.command)
 app.command("diagnose")(diagnose.command)
 app.command("bench")(bench.command)
 app.command("methods")(methods.command)
 app.command("show")(show.command)
 app.command("doctor")(doctor.command)
+app.add_typer(recipes.app, name="recipes")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(reward_model.app, name="reward-model")
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
@@ -15,9 +15,8 @@ from concord.core.errors import ConfigError, MissingExtra, nearest
 from concord.reward_models.biases import Label, load_bias
 from concord.reward_models.objective import CorrelationTerm, InformationTerm, Objective, Over, Term
 from concord.run import paths, safe_yaml
-from concord.run.config import _check_fields, _copied, _described
 from concord.run.overrides import apply_overrides
-from concord.run.section import Count, Section, Text, at_key
+from concord.run.section import Count, Section, Size, Text, at_key, check_fields, faults
 
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
@@ -138,6 +137,7 @@ class RewardModelConfig(Section):
         chat_template: text of a Jinja template or a path that ends in .jinja; None = the tokenizer's own.
         engine: options of ``trl.RewardConfig`` under TRL's names, handed on untouched.
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        sizes: parameters of ``model``, where it is not on disk to be counted; for the estimates of ``concord recipes``.
         out: the run folder.
         seed: of everything that is random.
     """
@@ -148,6 +148,7 @@ class RewardModelConfig(Section):
     chat_template: Text | None = None
     engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
+    sizes: dict[Literal["model"], Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
 
@@ -174,7 +175,7 @@ class RewardModelConfig(Section):
                 from trl import RewardConfig
             except ImportError as error:
                 raise MissingExtra.of("train", "trl") from error
-            _check_fields(engine, RewardConfig)
+            check_fields(engine, RewardConfig)
         return engine
 
     @field_validator("peft")
@@ -185,7 +186,7 @@ class RewardModelConfig(Section):
                 from peft import LoraConfig
             except ImportError as error:
                 raise MissingExtra.of("train", "peft") from error
-            _check_fields(options, LoraConfig)
+            check_fields(options, LoraConfig)
         return options
 
     @field_validator("out", mode="before")
@@ -227,7 +228,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RewardModelC
     """
     file, folder = _find(path)
     try:
-        raw = _copied(safe_yaml.read(file.read_text(encoding="utf-8-sig")))
+        raw = safe_yaml.read(file.read_text(encoding="utf-8-sig"))
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(raw, dict):
@@ -238,8 +239,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RewardModelC
     try:
         return RewardModelConfig.model_validate(raw)
     except ValidationError as error:
-        faults = [_described(detail) for detail in error.errors()]
-        raise ConfigError(f"{file}: " + "\n  ".join(["", *faults] if len(faults) > 1 else faults)) from error
+        raise ConfigError(f"{file}: {faults(error)}") from error
 
 
 def _find(path: str | Path) -> tuple[Path, Path]:

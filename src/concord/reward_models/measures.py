@@ -56,7 +56,8 @@ class Accuracy:
         z = 1.959964
         middle = (share + z * z / (2 * count)) / (1 + z * z / count)
         reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
-        return cls(count, share, max(0.0, middle - reach), min(1.0, middle + reach))
+        # Wilson's interval holds the share, but for rounding where all verdicts are alike.
+        return cls(count, share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)))
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName
 from concord.rewards import NamedReward
 from concord.run import paths, safe_yaml
 from concord.run.overrides import apply_overrides
 from concord.run.rewards import RewardConfig, build_rewards, check_rewards
-from concord.run.section import Count, Section, Text, at_key, unknown_key
+from concord.run.section import Count, Section, Size, Text, at_key, check_fields, faults, unknown_key
+
+HELD_OUT, OVERALL = "held_out", "overall"
+"""The evaluation on ``data.eval``, and the rows of all sets of an evaluation."""
 
 _OURS = {"output_dir": "out", "seed": "seed", "reward_weights": "rewards.<name>.weight"}
 """Options of TRL's that a key of ours sets."""
@@ -72,6 +74,8 @@ class RowsConfig(Section):
         answer: column of what the rewards compare with; None = there is none.
         size: rows to take, the first ones; None = all.
         max_prompt_tokens: prompts longer than this under the model's tokenizer are left out.
+        reader: a function that makes rows of a file, ``path -> list of dicts``, where it is in no form above;
+            ``file.py:function`` or ``package.module:function``.
     """
 
     path: Text
@@ -81,10 +85,11 @@ class RowsConfig(Section):
     answer: Text | None = "answer"
     size: Count | None = None
     max_prompt_tokens: Count | None = None
+    reader: Text | None = None
 
 
 class DataConfig(RowsConfig):
-    """Training rows, and perhaps others to evaluate on; those take path, name, columns and limit from here."""
+    """Training rows, and perhaps others to evaluate on; those take path, name, columns, limit and reader from here."""
 
     eval: RowsConfig | None = None
 
@@ -92,7 +97,7 @@ class DataConfig(RowsConfig):
     @classmethod
     def _hand_down(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and isinstance(value.get("eval"), Mapping):
-            shared = ("path", "name", "prompt", "answer", "max_prompt_tokens")
+            shared = ("path", "name", "prompt", "answer", "max_prompt_tokens", "reader")
             own = {key: value[key] for key in shared if key in value}
             return {**value, "eval": {**own, **value["eval"]}}
         return value
@@ -102,6 +107,46 @@ class DataConfig(RowsConfig):
         if self.eval and (self.eval.path, self.eval.name, self.eval.split) == (self.path, self.name, self.split):
             raise at_key("eval", "reads the rows that are trained on; name another split or another path")
         return self
+
+
+class PublishedConfig(Section):
+    """Figures that others have published, to be shown beside one's own.
+
+    Attributes:
+        source: where they stand, and for which model.
+        figures: by method, reward and set, or "overall".
+    """
+
+    source: Text
+    figures: dict[Text, dict[Text, dict[Text, float]]]
+
+
+class EvaluationConfig(Section):
+    """What a trained policy is evaluated on, greedy, after training.
+
+    Attributes:
+        sets: rows by name; what is said of all of them together stands under "overall".
+        rewards: what scores the responses; None = the run's rewards.
+        max_completion_length: where a response is cut; None = as in training.
+        published: others' figures, or None.
+    """
+
+    sets: Annotated[dict[Text, RowsConfig], Field(min_length=1)]
+    rewards: Annotated[dict[str, RewardConfig], Field(min_length=1)] | None = None
+    max_completion_length: Count | None = None
+    published: PublishedConfig | None = None
+
+    @field_validator("rewards")
+    @classmethod
+    def _that_fit(cls, rewards: dict[str, RewardConfig] | None) -> dict[str, RewardConfig] | None:
+        return None if rewards is None else check_rewards(rewards)
+
+    @field_validator("sets")
+    @classmethod
+    def _not_overall(cls, sets: dict[str, RowsConfig]) -> dict[str, RowsConfig]:
+        if OVERALL in sets:
+            raise at_key(OVERALL, "is what all sets together are called; take another name")
+        return sets
 
 
 class RunConfig(Section):
@@ -115,6 +160,9 @@ class RunConfig(Section):
         engine: options of ``trl.GRPOConfig`` under TRL's names, handed on untouched.
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
         refill_rounds: how often groups without signal are sampled again (DAPO's dynamic sampling); 0 = never.
+        evaluations: by name, for ``concord eval`` and ``concord compare``; see :class:`EvaluationConfig`.
+        sizes: parameters of ``model``, and of rewards that are models by the reward's name, where they are not on
+            disk to be counted; for the estimates of ``concord recipes``, and nothing else.
         out: the run folder.
         seed: of everything that is random.
     """
@@ -126,6 +174,8 @@ class RunConfig(Section):
     engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
     refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
+    evaluations: dict[str, EvaluationConfig] = Field(default_factory=dict)
+    sizes: dict[Text, Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
 
@@ -133,6 +183,14 @@ class RunConfig(Section):
     @classmethod
     def _that_fit(cls, rewards: dict[str, RewardConfig]) -> dict[str, RewardConfig]:
         return check_rewards(rewards)
+
+    @field_validator("evaluations")
+    @classmethod
+    def _named(cls, evaluations: dict[str, EvaluationConfig]) -> dict[str, EvaluationConfig]:
+        for name in evaluations:
+            if not re.fullmatch(r"\w[\w-]*", name) or name == HELD_OUT:
+                raise at_key(name, f"an evaluation's name is made of letters, digits, _ and -, and is not {HELD_OUT!r}")
+        return evaluations
 
     @field_validator("engine")
     @classmethod
@@ -145,7 +203,7 @@ class RunConfig(Section):
                 from trl import GRPOConfig
             except ImportError as error:
                 raise MissingExtra.of("train", "trl") from error
-            _check_fields(engine, GRPOConfig)
+            check_fields(engine, GRPOConfig)
         return engine
 
     @field_validator("peft")
@@ -156,7 +214,7 @@ class RunConfig(Section):
                 from peft import LoraConfig
             except ImportError as error:
                 raise MissingExtra.of("train", "peft") from error
-            _check_fields(options, LoraConfig)
+            check_fields(options, LoraConfig)
         return options
 
     @field_validator("out", mode="before")
@@ -178,16 +236,14 @@ class RunConfig(Section):
         """
         return build_rewards(self.rewards)
 
+    def all_evaluations(self) -> dict[str, EvaluationConfig]:
+        """``data.eval`` as the evaluation "held_out", and ``evaluations``."""
+        held_out = {HELD_OUT: EvaluationConfig(sets={HELD_OUT: self.data.eval})} if self.data.eval else {}
+        return held_out | self.evaluations
+
     def to_yaml(self) -> str:
         """The resolved configuration; :func:`load_config` on it gives an equal one."""
         return safe_yaml.write(self.model_dump())
-
-
-def _check_fields(options: Mapping[str, Any], owner: type[Any]) -> None:
-    known = [field.name for field in dataclasses.fields(owner) if field.init]
-    for key in options:
-        if key not in known:
-            raise unknown_key(key, known)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -207,7 +263,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     file, folder = paths.find(path)
     try:
         raw = safe_yaml.read(file.read_text(encoding="utf-8-sig"))
-        raw = _copied(raw)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(raw, dict):
@@ -220,23 +275,4 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        faults = [_described(detail) for detail in error.errors()]
-        raise ConfigError(f"{file}: " + "\n  ".join(["", *faults] if len(faults) > 1 else faults)) from error
-
-
-def _copied(value: Any) -> Any:
-    """A copy without shared parts: a YAML alias must not carry an override to its anchor."""
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
-def _described(detail: ErrorDetails) -> str:
-    where = [str(part) for part in detail["loc"]]
-    if detail["type"] == "at_key":
-        where.append(detail["ctx"]["key"])
-    if detail["type"] == "missing":
-        return f"{'.'.join(where)}: is required and not there"
-    text = detail["msg"].removeprefix("Value error, ")
-    given = f" (got {detail['input']!r})" if detail["type"] not in ("at_key", "value_error") else ""
-    return f"{'.'.join(where)}: {text}{given}"
+        raise ConfigError(f"{file}: {faults(error)}") from error

@@ -11,6 +11,7 @@ from rich.progress import track
 
 from concord.core.errors import ConfigError, MissingExtra, nearest
 from concord.recipes.builtin import TASKS, builtin_task
+from concord.rewards import find
 from concord.rewards.batch import RESERVED
 from concord.run.config import RowsConfig
 from concord.run.paths import BUILTIN, DATA_FILES
@@ -105,6 +106,9 @@ def _read(data: RowsConfig, seed: int) -> Dataset:
     if data.path.startswith(BUILTIN):
         return _make(data, seed)
     path = Path(data.path)
+    if data.reader is not None:
+        _check_file(path, data.split)
+        return datasets.Dataset.from_list(_made_by(data.reader, data.path, data.split))
     if path.suffix in DATA_FILES:
         _check_file(path, data.split)
         source: dict[str, Any] = {"path": DATA_FILES[path.suffix], "data_files": str(path)}
@@ -119,6 +123,21 @@ def _read(data: RowsConfig, seed: int) -> Dataset:
             f"{type(cause).__name__}: {cause}"
         ) from error
     return dataset
+
+
+def _made_by(reader: str, path: str, split: str) -> list[dict[str, Any]]:
+    """What a function of the user's makes of a file."""
+    if split != "train":
+        raise ConfigError(f"data.split: a reader reads whole files, and {split!r} is a part; data.size takes fewer")
+    try:
+        rows = find(reader)(path)
+    except ConfigError as error:
+        raise ConfigError(f"data.reader: {error}") from error
+    except Exception as error:  # whatever the function raises
+        raise ConfigError(f"data.reader: {reader} raised {type(error).__name__} on {path}: {error}") from error
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"data.reader: {reader} made {rows!r:.60} of {path}; it must return a list of dicts")
+    return rows
 
 
 def _check_file(path: Path, split: str) -> None:

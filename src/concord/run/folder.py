@@ -17,6 +17,9 @@ _log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
+BESIDE = {"out", "evaluations", "sizes"}
+"""Keys that play no part in how a run trains."""
+
 _PACKAGES = {"torch", "trl", "transformers"}
 
 
@@ -58,9 +61,9 @@ def open_run_folder(path: str | Path, config: RunConfig, rewards: RewardSet, res
         _warn_of_other_code(folder, code)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        facts = {"seed": config.seed, "versions": _versions(), "rewards": code}
-        _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
-        _write(folder / CONFIG, config.to_yaml())  # last: its presence says that the folder is complete
+        facts = {"seed": config.seed, "versions": versions(), "rewards": code}
+        write_whole(folder / FACTS, json.dumps(facts, indent=2) + "\n")
+        write_whole(folder / CONFIG, config.to_yaml())  # last: its presence says that the folder is complete
     return folder
 
 
@@ -81,7 +84,7 @@ def _check_same(folder: Path, config: RunConfig) -> None:
         there = load_config(folder / CONFIG)
     except ConfigError as error:
         raise RunFolderError(f"{folder} holds a run that this version cannot read: {error}") from error
-    differences = _differences(there.model_dump(exclude={"out"}), config.model_dump(exclude={"out"}))
+    differences = _differences(there.model_dump(exclude=BESIDE), config.model_dump(exclude=BESIDE))
     if differences:
         raise RunFolderError(
             f"{folder} holds another run; it differs at {'; '.join(differences)}. "
@@ -97,14 +100,15 @@ def _differences(there: Any, here: Any, where: str = "") -> list[str]:
     return [] if there == here else [f"{where} ({there!r} there, {here!r} here)"]
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of concord, and of torch, trl and transformers where they are installed."""
     from concord import __version__
 
     installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
     return {"concord": __version__} | {name: installed[name] for name in _PACKAGES if name in installed}
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """All of it or nothing: a killed process leaves no half file under the name."""
     unfinished = path.with_name(path.name + ".tmp")
     with unfinished.open("w", encoding="utf-8") as file:

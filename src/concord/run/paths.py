@@ -47,11 +47,16 @@ def resolve(raw: dict[str, Any], folder: Path) -> None:
     data, rewards = raw.get("data"), raw.get("rewards")
     _edit(raw, "model", lambda value: _model(value, folder))
     _edit(raw, "out", lambda value: _absolute(value, folder))
-    _edit(data, "path", lambda value: _data(value, folder))
-    _edit(data.get("eval") if isinstance(data, dict) else None, "path", lambda value: _data(value, folder))
-    for reward in rewards.values() if isinstance(rewards, dict) else ():
+    for rows in (data, data.get("eval") if isinstance(data, dict) else None):
+        _edit(rows, "path", lambda value: _data(value, folder))
+        _edit(rows, "reader", lambda value: _function(value, folder))
+    for reward in _sections(rewards):
         _edit(reward, "path", lambda value: _function(value, folder))
         _edit(reward, "model", lambda value: _model(value, folder))
+    for evaluation in _sections(raw.get("evaluations")):
+        for rows in _sections(evaluation.get("sets")):
+            resolve({"data": rows}, folder)
+        resolve({"rewards": evaluation.get("rewards")}, folder)
 
 
 def model_source(model: str) -> str:
@@ -72,6 +77,10 @@ def model_source(model: str) -> str:
     if Path(model).is_absolute() and not Path(model).is_dir():
         raise ConfigError(f"model: no folder {model}")
     return model
+
+
+def _sections(of: Any) -> list[dict[str, Any]]:
+    return [section for section in of.values() if isinstance(section, dict)] if isinstance(of, dict) else []
 
 
 def _edit(section: Any, key: str, change: Callable[[str], str]) -> None:

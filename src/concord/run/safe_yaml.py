@@ -62,10 +62,11 @@ for _name, _pattern, _first in _SCALARS:
 
 
 def read(text: str) -> Any:
-    """The value of a YAML document.
+    """The value of a YAML document; what an alias stands for is a copy, so that changing one changes no other.
 
     Raises:
         yaml.YAMLError: not YAML, a key that stands twice, a tag that would build a Python object; with the line.
+        RecursionError: an alias within what it stands for.
 
     Example:
         >>> read("learning_rate: 1e-6")
@@ -73,9 +74,15 @@ def read(text: str) -> Any:
     """
     loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return _copied(loader.get_single_data())
     finally:
         loader.dispose()
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def write(value: Any) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from concord.core.errors import nearest
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Text = Annotated[str, Field(min_length=1)]
+Size = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -37,3 +39,28 @@ def at_key(key: object, text: str) -> PydanticCustomError:
 def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:
     """A key that is not there, with the nearest that is."""
     return at_key(key, "unknown key" + nearest(str(key), known))
+
+
+def check_fields(options: Mapping[str, Any], owner: type[Any]) -> None:
+    """Refuse an option that a dataclass of another library, ``trl.GRPOConfig`` for one, has no field for."""
+    known = [field.name for field in dataclasses.fields(owner) if field.init]
+    for key in options:
+        if key not in known:
+            raise unknown_key(key, known)
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong, each with the key where it is; several stand on a line each."""
+    found = [_described(detail) for detail in error.errors()]
+    return "\n  ".join(["", *found] if len(found) > 1 else found)
+
+
+def _described(detail: ErrorDetails) -> str:
+    where = [str(part) for part in detail["loc"]]
+    if detail["type"] == "at_key":
+        where.append(detail["ctx"]["key"])
+    if detail["type"] == "missing":
+        return f"{'.'.join(where)}: is required and not there"
+    text = detail["msg"].removeprefix("Value error, ")
+    given = f" (got {detail['input']!r})" if detail["type"] not in ("at_key", "value_error") else ""
+    return f"{'.'.join(where)}: {text}{given}"

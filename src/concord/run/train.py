@@ -16,7 +16,7 @@ from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
 from concord.run.data import load_rows
 from concord.run.evaluate import Evaluation, evaluate
-from concord.run.folder import check_run_folder, open_run_folder
+from concord.run.folder import BESIDE, check_run_folder, open_run_folder
 from concord.run.live import LiveTable
 from concord.run.paths import model_source
 
@@ -97,6 +97,14 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
     return Trained(config.out, base, trained)
 
 
+def finished(config: RunConfig) -> bool:
+    """Whether the run in the configuration's folder has come to its end."""
+    if config.data.eval is None:
+        return (config.out / CURVES).exists()
+    path = config.out / EVALUATION
+    return path.exists() and "trained" in json.loads(path.read_text(encoding="utf-8"))
+
+
 def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded; its course shows in ``live``."""
     from transformers import AutoTokenizer, PrinterCallback
@@ -155,8 +163,8 @@ def _by_form(rewards: RewardSet) -> dict[str, list[str]]:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Twelve hex digits that tell configurations apart; where the run is kept plays no part."""
-    content = config.model_dump(mode="json", exclude={"out"})
+    """Twelve hex digits that tell configurations apart; what plays no part in training plays none here."""
+    content = config.model_dump(mode="json", exclude=BESIDE)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

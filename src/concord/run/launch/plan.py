@@ -115,6 +115,8 @@ def _left(config: RunConfig) -> list[str]:
             left.append(f"rewards.{name}.max_failed: verl asks for one rollout at a time")
     if raising := [name for name, reward in config.rewards.items() if reward.on_error == "raise"]:
         left.append(f"on_error: raise ({', '.join(raising)}) leaves a prompt out in verl, and does not stop the run")
+    if config.evaluations:
+        left.append("evaluations: `concord eval --model` runs them on the trained policy")
     if config.refill_rounds:
         left.append("refill_rounds: verl draws further prompts itself, by one metric: algorithm.filter_groups")
     if config.data.max_prompt_tokens is None:
