@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from concord import Chain, Method, Rollouts, Stage
 from concord.core.catalogue import _ENTRIES, Card, register
 from concord.core.signal import Signal
+from concord.engines.trl import ConcordTrainer
 from concord.objectives import PolicyBatch, PolicyObjective, TokenMean
 from concord.stages import DropUniformGroups, GroupNormalize, Sum, Weigh
 from tests.engines import tiny
@@ -65,17 +66,25 @@ def entered() -> Iterator[str]:
         del _ENTRIES["fading"]
 
 
+class Measured(ConcordTrainer):
+    """Remembers how long the longest response was each time that rollouts of all processes are put together."""
+
+    def _rollouts(self, output: Any) -> Rollouts:
+        self.widths = [*getattr(self, "widths", []), output["completion_ids"].shape[1]]
+        return super()._rollouts(output)
+
+
 def main(folder: Path) -> None:
     """Six rows a process, so the second of three groups is split; empty groups are refilled."""
     rank = os.environ["RANK"]
     with entered() as name:
         trainer = tiny.trainer(
-            folder / name, model=tiny.saved_model(folder / "base"), method=name, rewards=[tiny.first_letter],
-            per_device_train_batch_size=6, max_completion_length=40, refill_rounds=2, max_steps=8,
+            folder / name, Measured, model=tiny.saved_model(folder / "base"), method=name, rewards=[tiny.first_letter],
+            per_device_train_batch_size=6, max_completion_length=40, refill_rounds=2,
             ddp_backend="gloo", ddp_find_unused_parameters=False,
         )  # fmt: skip
         steps = [vars(step) for step in record(trainer)]
-    torch.save({"steps": steps, "log": trainer.state.log_history}, folder / f"rank{rank}.pt")
+    torch.save({"steps": steps, "log": trainer.state.log_history, "widths": trainer.widths}, folder / f"rank{rank}.pt")
     torch.distributed.destroy_process_group()
 
 

@@ -20,6 +20,8 @@ SUPPLIED = frozenset({"lengths", "truncated"})
 
 _KEYS = ("method", "args", "rewards")
 
+_ELSEWHERE = "for which the engine has no place in its batches; Concord's trainer for TRL has"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,8 +34,8 @@ class Settings:
 
     Raises:
         ConfigError: a parameter that the method does not have, or a value that it does not take; a method that
-            needs what the engine does not give, has a learner, or brings a KL penalty of its own; a reward named
-            twice, or none.
+            needs what the engine does not give, has a learner, or brings a KL penalty of its own; one that hands its
+            loss more than an advantage a response, or whole groups; a reward named twice, or none.
     """
 
     method: str
@@ -80,10 +82,16 @@ class Settings:
             raise ConfigError("it trains a learner beside the policy, which only Concord's trainer for TRL does")
         if absent := sorted(method.needs - SUPPLIED):
             raise ConfigError(f"it needs columns {absent}; the engine gives {sorted(SUPPLIED)}")
+        if method.objective.whole_groups:
+            raise ConfigError(f"its loss looks at whole groups, {_ELSEWHERE}")
         if method.objective.needs_reference:
             raise ConfigError("it brings a KL penalty of its own; give it to the engine")
         columns = {"lengths": torch.ones(2), "truncated": torch.zeros(2, dtype=torch.bool)}
-        method.signal(Rollouts(torch.zeros(2, len(self.rewards)), Groups.uniform(1, 2), self.rewards, columns))
+        rollouts = Rollouts(torch.zeros(2, len(self.rewards)), Groups.uniform(1, 2), self.rewards, columns)
+        if method.signal(rollouts).token_advantages is not None:
+            raise ConfigError(f"it tells the tokens of a response apart, {_ELSEWHERE}")
+        if written := sorted(method.signal.writes):
+            raise ConfigError(f"its chain writes columns {written} for the loss, {_ELSEWHERE}")
 
 
 def read(section: Any, where: str) -> Settings:

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from concord.core.catalogue import info
 from concord.core.errors import BatchError, ConfigError
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
@@ -49,8 +50,8 @@ def post_process_rewards(args: Any, samples: Sequence[Any], **_: Any) -> tuple[l
         samples: of one step, with a dict in ``reward``.
 
     Raises:
-        ConfigError: ``concord`` is missing or does not fit, a method with a state, or an option of the engine's that
-            would change the advantages.
+        ConfigError: ``concord`` is missing or does not fit, a method with a state or one that is a loss, or an option
+            of the engine's that would change the advantages.
         BatchError: a sample without a dict of rewards or a prompt, or parts of one rollout whose rewards differ.
         RewardError: as :func:`concord.engines.scored.named_rewards`.
     """
@@ -109,6 +110,11 @@ def _read(section: str) -> Settings:
     found = settings.read(json.loads(section), "concord")
     if any(entry is not None for entry in found.build().signal.init()):
         raise ConfigError(f"concord: method {found.method!r} has a state, which slime and miles cannot keep")
+    if info(found.method).kind == "loss":
+        raise ConfigError(
+            f"concord: method {found.method!r} is a loss, and slime and miles keep their own; its advantages alone "
+            "would be another method"
+        )
     return found
 
 

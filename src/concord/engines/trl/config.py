@@ -57,7 +57,8 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
 
     ``beta`` is the coefficient of a KL penalty in the method's loss: GRPO's k3 estimate against
     TRL's reference model. TRL 1.16 multiplies the estimate by the ratio
-    (``use_bias_correction_kl``); here it is not. ``bf16`` left open is off where there is no
+    (``use_bias_correction_kl``); here it is not. For a method that reads the reference model itself
+    (``copg``) it is the method's own ``beta``. ``bf16`` left open is off where there is no
     accelerator. All other options are TRL's own.
 
     Raises:
@@ -114,10 +115,21 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
                 raise ConfigError(f"method {self.method!r} has no parameter {name!r}" + nearest(name, known))
         method = create(self.method, **parameters)
         if method.objective.needs_reference:
-            raise ConfigError(f"method {self.method!r} brings a KL penalty of its own; give its coefficient as beta=")
+            return self._with_reference(parameters, "beta" in known)
         if self.beta:
             return dataclasses.replace(method, objective=method.objective.with_penalty(Kl(self.beta)))
         return method
+
+    def _with_reference(self, parameters: dict[str, Any], has_beta: bool) -> Method:
+        """A method that reads the reference model itself: TRL loads one for its own ``beta``, which is the method's."""
+        if not has_beta:
+            raise ConfigError(f"method {self.method!r} brings a KL penalty of its own; give its coefficient as beta=")
+        if "beta" in parameters or not self.beta:
+            raise ConfigError(
+                f"method {self.method!r} reads a reference model, which TRL loads for its own beta: give that one, "
+                "above 0, and none in method_args"
+            )
+        return create(self.method, **parameters | {"beta": self.beta})
 
     def weights(self, rewards: Sequence[str]) -> dict[str, float]:
         """The weights given here, by reward name; a reward that is not named has weight 1."""

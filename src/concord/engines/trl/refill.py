@@ -66,12 +66,15 @@ def rows(groups: list[tuple[int, int]], size: int, device: torch.device) -> tupl
 def merge(batch: Rollouts, fresh: Rollouts, to: Tensor, source: Tensor) -> Rollouts:
     """Gathered rollouts, with rows ``to`` replaced by the fresh rows ``source``."""
 
-    def put(old: Tensor, new: Tensor) -> Tensor:
+    def put(name: str, old: Tensor, new: Tensor) -> Tensor:
+        if old.shape[1:] != new.shape[1:]:  # along the tokens of the longest response
+            width = max(old.shape[1], new.shape[1])
+            old, new = widen(name, old, width, 0), widen(name, new, width, 0)
         return old.index_copy(0, to, new[source])
 
-    columns = {name: put(column, fresh.column(name)) for name, column in batch.columns.items()}
+    columns = {name: put(name, column, fresh.column(name)) for name, column in batch.columns.items()}
     groups: Groups = batch.groups  # the places stay, only who stands there changes
-    return Rollouts(put(batch.rewards, fresh.rewards), groups, batch.names, columns)
+    return Rollouts(put("rewards", batch.rewards, fresh.rewards), groups, batch.names, columns)
 
 
 def put_back(batch: Batch, fresh: Batch, to: Tensor, source: Tensor, pad_id: int, accelerator: Any) -> Batch:

@@ -28,7 +28,8 @@ def matter(batch: Batch, every: bool) -> Tensor:
     A dropped row adds nothing. Nor does one whose advantage is exactly 0, unless the loss acts on ``every`` kept one.
     """
     there: Tensor = batch["keep"] & loss_mask(batch).any(1)
-    return there if every else there & (batch["advantages"] != 0)
+    pushed = batch["advantages"] != 0
+    return there if every else there & (pushed if pushed.ndim == 1 else pushed.any(1))
 
 
 def take(batch: Batch, rows: Tensor) -> Batch:

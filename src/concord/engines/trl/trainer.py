@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from concord.core.chain import Chain
-from concord.core.errors import BatchError, ConfigError, nearest
+from concord.core.errors import BatchError, ConfigError
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
@@ -20,19 +19,17 @@ from concord.dumps import write
 from concord.dumps.values import text
 from concord.engines.contract import MULTIMODAL
 from concord.engines.learnt import learner_metrics
-from concord.engines.trl import refill, rows
+from concord.engines.trl import push, refill, rows
+from concord.engines.trl.check import check_data, check_method
 from concord.engines.trl.config import ConcordConfig
 from concord.engines.trl.hidden import HIDDEN, HiddenStatesTrainer
 from concord.engines.trl.learning import Learning
 from concord.engines.trl.rewards import Rewards
 from concord.functional.kl import k3
 from concord.methods import info
-from concord.objectives import Mean, PolicyBatch, Totals
+from concord.objectives import Mean, Totals
 from concord.rewards.completions import completion_text
 from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
-
-SUPPLIED = frozenset({"lengths", "truncated"})
-"""The columns that this engine gives a chain; a learner gets hidden states too."""
 
 
 class ConcordTrainer(HiddenStatesTrainer):
@@ -102,32 +99,10 @@ class ConcordTrainer(HiddenStatesTrainer):
         self._relative = hasattr(self.model.config.get_text_config(), "rope_parameters")
 
     def _check(self) -> None:
-        """Meet what would go wrong after the first generation before it."""
-        learner = self._method.learner
-        supplied = SUPPLIED if learner is None else SUPPLIED | {HIDDEN}
-        if absent := sorted(self._method.needs - supplied):
-            raise ConfigError(f"method {self.args.method!r} needs columns {absent}; TRL gives {sorted(supplied)}")
-        size, count = self.num_generations, self.args.generation_batch_size
-        blank = {"lengths": torch.ones(size), "truncated": torch.zeros(size, dtype=torch.bool)}
-        if learner is not None:
-            learner.check(self._rewards.names)
-            blank |= {column: torch.full((size,), math.nan) for column in learner.writes}
-        names = self._rewards.names
-        self._method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, blank))
-        data = self.train_dataset
-        streamed = not isinstance(data, Sized)
-        if self.args.refill_rounds and (streamed or self._is_vlm):
-            raise ConfigError("refill_rounds draws further prompts at random: text prompts in an indexed dataset only")
-        columns = data.column_names
-        if columns is not None and "prompt" not in columns and self.environment_factories is None:
-            raise ConfigError(
-                f"the training data has columns {columns}, none named 'prompt'" + nearest("prompt", columns)
-            )
-        if isinstance(data, Sized) and len(data) < count // size:
-            raise ConfigError(
-                f"one generation batch is {count // size} prompts of {size} rollouts, the training data has "
-                f"{len(data)}; lower generation_batch_size or give more prompts"
-            )
+        size, names = self.num_generations, self._rewards.names
+        check_method(self._method, self.args, names, size, self.accelerator.num_processes)
+        tools = self.environment_factories is not None
+        check_data(self.train_dataset, self.args, size, images=self._is_vlm, environments=tools)
 
     def _beside(self) -> Learning | None:
         """The method's learner, of which every process builds the same one."""
@@ -195,18 +170,21 @@ class ConcordTrainer(HiddenStatesTrainer):
             if self.args.dump is not None and self.accelerator.is_main_process:
                 self._dump(batch, outcome)
         self._log_outcome(outcome, self._conflict(batch))
-        count = output["prompt_ids"].shape[0]
-        mine = slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
-        advantages = outcome.advantages[mine]
+        count, width = output["completion_ids"].shape
+        mine = torch.arange(count, device=outcome.keep.device) + self.accelerator.process_index * count
+        carried = push.keys(outcome, batch.groups, mine, width)
         if self._learning is not None and self._learning.warming_up:
-            advantages = torch.zeros_like(advantages)  # no gradient is wanted, so no row is computed for one
-        return output | {"advantages": advantages, "keep": outcome.keep[mine]}
+            # No gradient is wanted, so no row is computed for one.
+            carried["advantages"] = torch.zeros_like(carried["advantages"])
+        return output | carried
 
     def _rollouts(self, output: rows.Batch) -> Rollouts:
         """The rollouts of all processes: groups are consecutive in gathered order."""
         lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
         groups = Groups.uniform(len(lengths) // self._group_size, self._group_size)
         facts = {"lengths": lengths, **self._facts}
+        if "response_mask" in self._method.needs:
+            facts["response_mask"] = push.response_mask(output, self.accelerator)
         if HIDDEN in output:
             facts[HIDDEN] = self.accelerator.gather(output.pop(HIDDEN))
         return Rollouts(self._scores, groups, self._rewards.names, facts)
@@ -285,18 +263,8 @@ class ConcordTrainer(HiddenStatesTrainer):
             compute_aux_loss=self.aux_loss_enabled,
             **{key: batch[key] for key in MULTIMODAL if key in batch},
         )
-        old = batch.get("old_per_token_logps")  # absent where the policy has not moved since
-        loss, means = self._method.objective(
-            PolicyBatch(
-                logp,
-                logp.detach() if old is None else old,
-                batch["advantages"],
-                mask,
-                batch.get("ref_per_token_logps"),
-                batch.get("importance_sampling_ratio"),
-            ),
-            Totals(inputs["total_tokens"], inputs["total_sequences"]),
-        )
+        totals = Totals(inputs["total_tokens"], inputs["total_sequences"])
+        loss, means = self._method.objective(push.policy_batch(batch, logp, self._method.objective), totals)
         tokens, reference = mask.sum(), batch.get("ref_per_token_logps")
         measured = {f"concord/objective/{name}": mean for name, mean in means.items()}
         measured["concord/computed"] = Mean(which.sum(), torch.ones_like(which).sum())

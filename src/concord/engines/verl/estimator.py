@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from concord.core.catalogue import info
 from concord.core.errors import ConfigError, RewardError, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
@@ -73,6 +74,7 @@ def _settings(section: str) -> Settings:
     settings = read({"concord": json.loads(section)})
     method = settings.build()
     for missing, there in (
+        ("bring the loss that makes the method", info(settings.method).kind == "loss"),
         ("tell it which rollouts were cut off", "truncated" in method.needs),
         ("keep its state", any(entry is not None for entry in method.signal.init())),
         ("take its dropped rollouts out of the loss's denominators", not method.count_dropped),

@@ -1,0 +1,74 @@
+"""What would go wrong after the first generation, met before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence, Sized
+from typing import Any
+
+import torch
+
+from concord.core.errors import ConfigError, nearest
+from concord.core.groups import Groups
+from concord.core.rollouts import Rollouts
+from concord.engines.trl.config import ConcordConfig
+from concord.engines.trl.hidden import HIDDEN
+from concord.methods import Method
+
+SUPPLIED = frozenset({"lengths", "truncated", "response_mask"})
+"""The columns that this engine gives a chain; a learner gets hidden states too."""
+
+
+def check_method(method: Method, args: ConcordConfig, rewards: Sequence[str], size: int, processes: int) -> None:
+    """Refuse a method that this engine cannot run, or cannot run with these arguments.
+
+    Args:
+        method: of the run.
+        args: of the run.
+        rewards: their names.
+        size: rollouts a prompt.
+        processes: how many train.
+
+    Raises:
+        ConfigError: it needs a column that TRL does not give, or whole groups where a micro-batch is a part of them.
+        BatchError: it names a reward that there is not.
+    """
+    learner = method.learner
+    supplied = SUPPLIED if learner is None else SUPPLIED | {HIDDEN}
+    if absent := sorted(method.needs - supplied):
+        raise ConfigError(f"method {args.method!r} needs columns {absent}; TRL gives {sorted(supplied)}")
+    if method.objective.whole_groups and (processes > 1 or args.steps_per_generation > 1):
+        raise ConfigError(
+            f"the loss of method {args.method!r} looks at whole groups, so a micro-batch must be a whole generation "
+            f"batch: run one process, with per_device_train_batch_size equal to generation_batch_size; these are "
+            f"{processes} processes, {args.per_device_train_batch_size} and {args.generation_batch_size} rollouts"
+        )
+    blank = {
+        "lengths": torch.ones(size),
+        "truncated": torch.zeros(size, dtype=torch.bool),
+        "response_mask": torch.ones(size, 1, dtype=torch.bool),
+    }
+    if learner is not None:
+        learner.check(rewards)
+        blank |= {column: torch.full((size,), math.nan) for column in learner.writes}
+    names = tuple(rewards)
+    method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, blank))
+
+
+def check_data(data: Any, args: ConcordConfig, size: int, *, images: bool, environments: bool) -> None:
+    """Refuse training data that a run would fail on.
+
+    Raises:
+        ConfigError: no prompts, or too few of them for one generation batch; data that ``refill_rounds`` cannot draw
+            from.
+    """
+    if args.refill_rounds and (not isinstance(data, Sized) or images):
+        raise ConfigError("refill_rounds draws further prompts at random: text prompts in an indexed dataset only")
+    columns, count = data.column_names, args.generation_batch_size
+    if columns is not None and "prompt" not in columns and not environments:
+        raise ConfigError(f"the training data has columns {columns}, none named 'prompt'" + nearest("prompt", columns))
+    if isinstance(data, Sized) and len(data) < count // size:
+        raise ConfigError(
+            f"one generation batch is {count // size} prompts of {size} rollouts, the training data has "
+            f"{len(data)}; lower generation_batch_size or give more prompts"
+        )

@@ -1,0 +1,53 @@
+"""What a chain hands to the loss, on its way through TRL's batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from concord.core.groups import Groups
+from concord.core.signal import Outcome
+from concord.engines.trl.rows import Batch, loss_mask
+from concord.objectives import Objective, PolicyBatch
+
+_COLUMN = "concord/"
+"""Before the name of a column, so that none is taken for one of TRL's keys."""
+
+
+def keys(outcome: Outcome, groups: Groups, mine: Tensor, width: int) -> Batch:
+    """What TRL's batch is to carry for this process's rows; it survives the shuffle and the split into micro-batches.
+
+    Args:
+        outcome: of all processes' rollouts.
+        groups: theirs.
+        mine: the places of this process's rollouts, int64.
+        width: response tokens in this process's batch; that of all processes may be wider.
+    """
+    push = outcome.push.take(mine).cut(width)
+    columns = {_COLUMN + name: column for name, column in push.columns.items()}
+    return {"advantages": push.advantages, "keep": outcome.keep[mine], "groups": groups.index[mine]} | columns
+
+
+def policy_batch(batch: Batch, logp: Tensor, objective: Objective) -> PolicyBatch:
+    """The micro-batch that the loss reads."""
+    old = batch.get("old_per_token_logps")  # absent where the policy has not moved since
+    return PolicyBatch(
+        logp,
+        logp.detach() if old is None else old,
+        batch["advantages"],
+        batch["loss_mask"],
+        batch.get("ref_per_token_logps"),
+        batch.get("importance_sampling_ratio"),
+        {name: batch[_COLUMN + name] for name in objective.reads},
+        batch["groups"],
+    )
+
+
+def response_mask(batch: Batch, accelerator: Any) -> Tensor:
+    """``[N, T]`` bool, of the rollouts of all processes: the tokens that the policy sampled, and that count."""
+    # Padding would turn a bool into int64 on those processes only whose responses are shorter.
+    mask = accelerator.pad_across_processes(loss_mask(batch).long(), dim=1)
+    gathered: Tensor = accelerator.gather(mask)
+    return gathered.to(torch.bool)
