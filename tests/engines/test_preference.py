@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -265,19 +264,3 @@ def test_data_that_do_not_fit_are_refused_before_the_first_step(tmp_path: Path) 
         ours(tmp_path, method="power_dl", data=pairs().to_iterable_dataset())
     with pytest.raises(ConfigError, match="args must be a ConcordDPOConfig, got DPOConfig; change its import too"):
         ConcordDPOTrainer(tiny.model(), reference(), DPOConfig(**options(tmp_path)), train_dataset=pairs())
-
-
-SEAMS = {
-    "__init__": ("model", "ref_model", "args"),
-    "_compute_loss": ("model", "inputs", "return_outputs"),
-    "_prepare_dataset": ("dataset", "processing_class", "args", "dataset_name"),
-    "_save_optimizer_and_scheduler": ("output_dir",),
-    "_load_optimizer_and_scheduler": ("checkpoint",),
-    "_set_signature_columns_if_needed": (),
-    "compute_ref_log_probs": ("model", "inputs"),
-}
-
-
-@pytest.mark.parametrize("method", SEAMS)
-def test_trl_has_the_seams(method: str) -> None:
-    assert tuple(inspect.signature(getattr(DPOTrainer, method)).parameters)[1:][: len(SEAMS[method])] == SEAMS[method]

@@ -35,6 +35,7 @@ MULTIMODAL = (
 """Keys of a batch that are handed to the forward pass as they are."""
 
 METHODS: dict[str, tuple[str, ...]] = {
+    "_generate": ("prompts",),
     "_calculate_rewards": ("inputs", "prompts", "completions", "completion_ids_list"),
     "_generate_and_score_completions": ("inputs",),
     "_prepare_inputs": ("generation_batch",),
@@ -56,6 +57,17 @@ METHODS: dict[str, tuple[str, ...]] = {
     "train": ("resume_from_checkpoint",),
 }
 """Methods of GRPOTrainer that are overridden or called, and the parameters relied on."""
+
+DPO_METHODS: dict[str, tuple[str, ...]] = {
+    "__init__": ("model", "ref_model", "args"),
+    "_compute_loss": ("model", "inputs", "return_outputs"),
+    "_prepare_dataset": ("dataset", "processing_class", "args", "dataset_name"),
+    "_save_optimizer_and_scheduler": ("output_dir",),
+    "_load_optimizer_and_scheduler": ("checkpoint",),
+    "_set_signature_columns_if_needed": (),
+    "compute_ref_log_probs": ("model", "inputs"),
+}
+"""The same of DPOTrainer."""
 
 ATTRIBUTES = (
     "_buffered_inputs",
@@ -147,7 +159,8 @@ def check(trainer: type | None = None, config: type | None = None) -> list[str]:
         return [f"trl cannot be imported: {error}"]
     trainer = trl.GRPOTrainer if trainer is None else trainer
     return [
-        *_methods(trainer),
+        *_methods(trainer, "GRPOTrainer", METHODS),
+        *_methods(trl.DPOTrainer, "DPOTrainer", DPO_METHODS),
         *_names(trainer),
         *_fields(trl.GRPOConfig if config is None else config),
         *_helpers(),
@@ -179,15 +192,15 @@ def require() -> None:
     )
 
 
-def _methods(trainer: type) -> list[str]:
+def _methods(trainer: type, called: str, assumed: dict[str, tuple[str, ...]]) -> list[str]:
     found = []
-    for name, expected in METHODS.items():
+    for name, expected in assumed.items():
         method = getattr(trainer, name, None)
         if method is None:
-            found.append(f"GRPOTrainer has no method {name}")
+            found.append(f"{called} has no method {name}")
             continue
         parameters = inspect.signature(method).parameters
-        found += [f"GRPOTrainer.{name} has no parameter {p!r}" for p in expected if p not in parameters]
+        found += [f"{called}.{name} has no parameter {p!r}" for p in expected if p not in parameters]
     return found
 
 
