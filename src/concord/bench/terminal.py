@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,12 +38,18 @@ def show(summary: Summary, console: Console) -> None:
     console.print(f"\n[dim]{LEGEND}[/]", soft_wrap=True)
 
 
-def _overall(summary: Summary) -> Table:
-    heads = ("AUC", "diff", "95 %", "wins", "p", "p Holm", "tokens")
+def _blank(heads: Sequence[str]) -> Table:
     table = Table("method", *heads, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
         column.no_wrap = True
+    return table
+
+
+def _overall(summary: Summary) -> Table:
+    heads = ("AUC", "diff", "95 %", "wins", "p", "p Holm", "tokens")
+    table = _blank(heads)
     for row in summary.overall:
         low, high = row.interval
         interval = "-" if math.isnan(low) else f"{low:+.3f} {high:+.3f}"
@@ -54,10 +61,7 @@ def _overall(summary: Summary) -> Table:
 
 def _table(task: TaskSummary) -> Table:
     heads = ("AUC", "diff", "95 %", "wins", "verdict", "joint", "kept", "ktok", "equal")
-    table = Table("method", *heads, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-        column.no_wrap = True
+    table = _blank(heads)
     for row in task.rows:
         table.add_row(*_cells(row))
     return table
