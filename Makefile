@@ -42,8 +42,9 @@ test-engines: $(ENGINES)/.ready
 	$(ENGINES)/bin/python -m pytest -o filterwarnings=default tests/engines_verl tests/frameworks
 
 bench: $(READY)
+	$(PYTHON) -m concord bench --speed
 	for file in benchmarks/*.py; do $(PYTHON) $$file || exit 1; done
 
 docs: $(READY)
 	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[docs]'
-	$(VENV)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

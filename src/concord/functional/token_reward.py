@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from concord.core.errors import BatchError, ConfigError
+from concord.functional.gae import at_last_token
 
 TERMINAL_BOUND = 10.0
 """The response's own reward is clamped to this on both sides, as in the authors' code."""
@@ -60,7 +61,7 @@ def rto_reward(
                + (t is the response's last token) * clamp(reward, -10, 10)
 
     Args:
-        rewards: ``[N]`` of the responses; NaN = not scored, and adds nothing.
+        rewards: ``[N]`` of the responses; NaN or infinite = not scored, and adds nothing.
         logp: ``[N, T]`` under the policy that sampled.
         dpo_logp, ref_logp, mask, scale, bound: as for :func:`dpo_token_reward`.
         kl: coefficient of the KL penalty (authors: 0.01 at the start, adapted later).
@@ -77,10 +78,8 @@ def rto_reward(
     _check(mask, logp=logp)
     token = dpo_token_reward(dpo_logp, ref_logp, mask, scale=scale, bound=bound)
     penalty = torch.where(mask, kl * (logp - ref_logp), 0)
-    # The last token is that after which no other comes.
-    last = mask & (mask.flip(1).cumsum(1).flip(1) == 1)
-    terminal = rewards.nan_to_num(nan=0.0).clamp(-TERMINAL_BOUND, TERMINAL_BOUND)
-    return token - penalty + torch.where(last, terminal[:, None], 0)
+    terminal = torch.where(rewards.isfinite(), rewards, 0).clamp(-TERMINAL_BOUND, TERMINAL_BOUND)
+    return token - penalty + at_last_token(terminal, mask)
 
 
 def _check(mask: Tensor, **logps: Tensor) -> None:

@@ -102,7 +102,8 @@ class PolicyImprovement:
     def __call__(self, batch: Rollouts, past: Past) -> Step:
         """Both updates of a step; pure, and without host sync.
 
-        An empty batch leaves everything as it was, and asks for nothing again.
+        An empty batch leaves everything as it was, and asks for nothing again. One in which nothing was scored has no
+        mean: it is not remembered among them, and repeats nothing.
         """
         outcome = self.method.signal(batch, past.chain)
         if len(batch.groups) == 0:
@@ -110,13 +111,15 @@ class PolicyImprovement:
         total = Chain((Weigh(self.weights), Sum()))(batch)
         mean = masked_mean(total.advantages, total.keep)
         means = past.means.to(mean)
-        xi = progress(mean, means)
+        scored = total.keep.any()
+        xi = torch.where(scored, progress(mean, means), 0)
         again = past.push
         if again is not None:
             again = Push(again.advantages.to(mean) * torch.where(xi >= 0, xi, self.slack * xi), again.columns)
+        after = torch.where(scored, torch.cat([means[1:], mean[None]]), means)
         push = Push(shares(outcome.advantages, batch.groups), outcome.columns)
         outcome = _measured(outcome, {"pipo/progress": xi, "pipo/mean": mean})
-        return Step(again, outcome, Past(torch.cat([means[1:], mean[None]]), push, outcome.state))
+        return Step(again, outcome, Past(after, push, outcome.state))
 
 
 def _measured(outcome: Outcome, metrics: Mapping[str, Tensor]) -> Outcome:

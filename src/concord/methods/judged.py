@@ -62,8 +62,7 @@ def brpo(*, limit: float = 0.6, weights: Weights = (), clip: float = 0.2, numeri
 
     Args:
         limit: groups beyond it had a reference that was too weak or too strong; they leave the batch, and the engine
-        may
-            draw others.
+            may draw others.
         weights: reward weights by name; 1 where not named. Verdicts only: any other reward would be an advantage as it
             stands.
         clip: bound on the ratio, both ways.

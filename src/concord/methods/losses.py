@@ -63,7 +63,7 @@ def gbpo(*, weights: Weights = (), low: float = 0.3, high: float = 0.3, temperat
         arxiv="2601.03320",
         formula="GRPO's A; loss = -ratio A + c (ratio - 1)^2, no clip",
         certainty="low",
-        parity="nothing outside: the constants are not public; on policy its gradient is REINFORCE's",
+        parity="relation: on policy its gradient is REINFORCE's",
         kind="loss",
     )
 )

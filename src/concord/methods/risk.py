@@ -47,7 +47,7 @@ def risk_po(
             ql, each response has the share (r - mean_g) of the paper's sum of these. "easy": 0.2 and 0.9, base qu (no
             push up), each response has a over the deviation of its group.
         bundle: B, prompts in a bundle, in the order of the batch.
-        tail: weight of the lower tail (omega).
+        tail: w, the weight of the lower tail in the authors' scripts; the paper's omega, 0.5, is w - 1.
         lr: step size of the tracking, in the reward's units.
         weights: reward weights by name; 1 where not named.
         clip: bound on the ratio, both ways.
@@ -55,6 +55,7 @@ def risk_po(
     Differences. In the authors' trainer the tracked quantiles never reach an advantage: they are written into a batch
     whose advantages are done, and the next batch is a new one, so that every bundle has its own quantiles in every
     step; here they are used from the second step on, as the paper has it (``lr=0`` fixes those of the first batch).
+    Tracking begins at the first batch's quantiles, theirs at 0.
     Their weights are not the paper's: tail to middle is 1.5 : 1 there as densities, and here, as in the code,
     tail / lower to 1 / (upper - lower), 4.5 : 1 at 0.2 and 0.8. The paper clips a ratio of the sequence, the scripts
     one of the token, as here. ``std`` of a bundle whose papers are alike: see the stage.

@@ -16,7 +16,8 @@ from concord.stages.combine import Weights
         title="On the Effect of Negative Gradient in Group Relative Deep Reinforcement Optimization",
         arxiv="2505.18830",
         formula="GRPO's A; times 2 |0.5 - share correct| on a wrong response's tokens that good ones share",
-        parity="nothing outside; slow loops of the score and of the rule",
+        certainty="low",
+        parity="slow loops of the score and of the rule",
     )
 )
 def nthr(*, weights: Weights = (), beta: float = 1.0, clip: float = 0.2, numerics: Numerics = "verl") -> Method:
@@ -35,7 +36,8 @@ def nthr(*, weights: Weights = (), beta: float = 1.0, clip: float = 0.2, numeric
     The scores are a column ``token_scores`` that :func:`concord.functional.token_scores.token_scores` computes from
     hidden states and probabilities at every token; no engine here hands those out, a loop of one's own does. Groups of
     one label are left alone. THR, arXiv:2510.03669, scales by the same scores; its factor and its threshold are not in
-    the sources at hand. Source: arXiv:2505.18830.
+    the sources at hand. Source: arXiv:2505.18830, through a description of an implementation; no code of its authors
+    was read.
     """
     n = constants(numerics)
     return Method(

@@ -46,6 +46,7 @@ def real(*, weights: Weights = (), tau: float = 0.5) -> Method:
         title="Contrastive Policy Gradient: Aligning LLMs on sequence-level scores in a supervised-friendly fashion",
         arxiv="2406.19185",
         formula="x = A - beta log(policy / ref); loss = sum of (x_i - x_j)^2 over pairs; A = r - mean_group(r)",
+        certainty="low",
         parity="relations: RLOO's gradient with the KL in the reward; a bandit trained off policy finds the optimum",
         kind="loss",
     )
@@ -67,6 +68,7 @@ def copg(*, weights: Weights = (), beta: float = 0.1) -> Method:
 
     The paper's loss is a mean over pairs, of which this is a constant factor: a half for G = 2.
     Groups of one have no loss. A group whose rewards are all equal is still drawn to the reference. An engine must
-    hand over whole groups. Source: arXiv:2406.19185.
+    hand over whole groups. Source: descriptions of arXiv:2406.19185, whose optimum is verified on a bandit; no code was
+    found.
     """
     return Method(Chain((Weigh(weights), Sum(), Centre())), ContrastivePairs(beta))

@@ -37,7 +37,7 @@ class BetaNormalize(Stage):
     Degenerate: a group whose scores are all equal, or differ by no more than 1e-4 of their size, gives exactly 0, and
     so does a group of one, which has no part in mu and v either (the authors give it p = 0). Where all p are equal, or
     there is one group, the weight is 1; with one group it is so in the authors' code, with v = 0 theirs divides by 0.
-    A mean outside [0, 1] counts as the nearer end (the authors' code stops there).
+    A score outside [low, high] counts as the nearer end (the authors' code stops at a mean outside).
     Source: BNPO, arXiv:2506.02864, ``compute_bnpo_outcome_advantage`` in changyi7231/BNPO@a9c51b9.
 
     Attributes:
@@ -53,12 +53,13 @@ class BetaNormalize(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         groups, live = batch.groups, signal.live
-        x = (signal.values - self.low) / (self.high - self.low)
+        given = (signal.values - self.low) / (self.high - self.low)
+        x = given.clamp(0, 1)
         centred, _, counted, _ = group_moments(x, groups, live, flat_below=FLAT_BELOW)
-        p = group_mean(x, groups, live).clamp(0, 1).double()
+        p = group_mean(x, groups, live).clamp(max=1).double()  # for the last digit
         alpha, beta = _fit(p, counted > 1)
         weight = _density(p, alpha, beta).reciprocal().clamp(max=HEAVIEST).to(x.dtype)
-        outside = ((x < 0) | (x > 1)).to(x.dtype)
+        outside = ((given < 0) | (given > 1)).to(x.dtype)
         metrics = {"outside": masked_mean(outside, live)}
         for channel, a, b in zip(signal.channels, alpha.to(x.dtype), beta.to(x.dtype), strict=True):
             metrics |= {f"alpha/{channel}": a, f"beta/{channel}": b}

@@ -39,7 +39,8 @@ class PlaceTurnRewards(Stage):
     The score itself is not added.
 
     Shapes: [N, 1] -> [N, 1], ``token_values`` [N, T] for :class:`Gae`.  Units: the turn reward's.  State: none.
-    Columns: ``turn_rewards`` [N, T], what the environment paid, at the turn's last sampled token; 0 elsewhere.
+    Columns: ``turn_rewards`` [N, T], what the environment paid, at the turn's last sampled token; 0 elsewhere. What is
+    missing (NaN, infinite) pays nothing.
     Raises: ConfigError unless most >= 1; BatchError where there are several channels.
     Source: the dense placement of arXiv:2510.01132, pearls-lab/meow-tea-taro@a9c248c (agentic_verified.py), whose
     code drops turns that end beyond the width of the prompt.
@@ -58,6 +59,7 @@ class PlaceTurnRewards(Stage):
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         score = _one_channel(signal, self)
         paid = batch.column("turn_rewards").to(score.dtype)
+        paid = torch.where(paid.isfinite(), paid, 0)
         parts = torch.where(score > 0, (paid > 0).sum(1), self.most).clamp(min=1)
         return signal.to(token_values=paid / parts[:, None])
 

@@ -30,7 +30,7 @@ class ScaleByDifficulty(Stage):
     Shapes: [N, C] -> [N, C].  State: none.
     Columns: ``similarity`` [N], of response and demonstration, in [-1, 1]; ``demo_reward`` [N], the demonstration's.
     Metrics: ``mean`` of a.
-    Degenerate: a similarity or reward that is missing (NaN) counts in no mean, and gives its own factor 1; so do gaps
+    Degenerate: a similarity or reward that is missing (NaN, infinite) counts in no mean, and gives its own factor 1; so do gaps
     that are outliers all.
     Raises: ConfigError unless tau > 0.
     Source: our reading of GRPO-S in DR-IRL, arXiv:2503.18991: means over the group, tau not published.
@@ -51,9 +51,9 @@ class ScaleByDifficulty(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         dtype = signal.values.dtype
-        d = 1 - batch.column("similarity").to(dtype)
+        d = 1 - _known(batch.column("similarity").to(dtype))
         data = d.sigmoid() / _mean(d, batch, signal.keep).sigmoid()
-        gap = batch.column("demo_reward").to(dtype) - score(batch, self.weights).to(dtype)
+        gap = _known(batch.column("demo_reward").to(dtype)) - score(batch, self.weights).to(dtype)
         mean = _mean(gap, batch, signal.keep)
         close = signal.keep & ((gap - mean).square() <= self.tau)
         some = batch.groups.spread(group_sum(close[:, None].to(dtype), batch.groups) > 0)[:, 0]
@@ -61,6 +61,11 @@ class ScaleByDifficulty(Stage):
         model = near.sigmoid() / mean.sigmoid()
         scale = torch.where(data.isnan(), 1, data) * torch.where(gap.isnan(), 1, model)
         return signal.to(signal.values * scale[:, None], metrics={"mean": masked_mean(scale, signal.keep)})
+
+
+def _known(x: Tensor) -> Tensor:
+    """NaN where it is missing."""
+    return torch.where(x.isfinite(), x, torch.nan)
 
 
 def _mean(x: Tensor, batch: Rollouts, where: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from concord.core.moments import group_mean, group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
 from concord.core.stage import Stage
-from concord.stages.scored import raw_score
+from concord.stages.score import raw_score
 
 
 @dataclass(frozen=True)

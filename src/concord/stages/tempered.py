@@ -11,7 +11,7 @@ from concord.core.errors import BatchError, ConfigError
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage, State
-from concord.stages.scored import raw_score
+from concord.stages.score import raw_score
 
 BOUND = 20.0
 """|log ratio| is clamped here before exp, as in the losses' ratios."""

@@ -15,8 +15,9 @@ def bnpo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list
     return [mean(row) for row in zip(*channels, strict=True)]
 
 
-def beta_scaled(r: Sequence[float], ids: Ids) -> list[float]:
-    rate = {g[0]: min(max(mean([r[n] for n in g]), 0.0), 1.0) for g in members(ids)}
+def beta_scaled(scores: Sequence[float], ids: Ids) -> list[float]:
+    r = [min(max(score, 0.0), 1.0) for score in scores]
+    rate = {g[0]: min(mean([r[n] for n in g]), 1.0) for g in members(ids)}
     told = [rate[g[0]] for g in members(ids) if len(g) > 1]
     alpha = beta = 1.0
     if len(told) > 1 and max(told) - min(told) > 1e-4 * max(told):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from concord.core.catalogue import Card, register
-from concord.core.errors import ConfigError
+from concord.core.errors import ConfigError, RewardError
 from concord.rewards.completions import Completion, completion_text
 from concord.rewards.forms.chat import prompt_text
 
@@ -27,11 +27,11 @@ class Layout:
     Attributes:
         separator, end: the special tokens; the score is read at the end.
         newline: the tokens between prompt and answer: a newline in the fine-tuned models, none in the pre-trained.
-        most: tokens of the sequence at most, of which four are set aside; 16,384.
+        most: tokens of the sequence at most, of which four are set aside (more for a newline of several tokens); 16,384.
         answer: tokens of an answer at most, the first ones; 4,096. The prompt loses its beginning instead, in both
             places alike, down to half of what the answers leave.
 
-    Raises: ConfigError unless ``most`` holds two whole answers and the four.
+    Raises: ConfigError unless ``most`` holds two whole answers and what is set aside.
     Source: InternLM/POLAR@80626f3 (``RewardModelClient``).
 
     Example:
@@ -46,13 +46,19 @@ class Layout:
     answer: int = 4_096
 
     def __post_init__(self) -> None:
-        if self.answer < 1 or self.most < 2 * self.answer + 4:
-            raise ConfigError(f"most must be at least 2 * answer + 4 tokens, got {self.most} and {self.answer}")
+        if self.answer < 1 or self.most < 2 * self.answer + self._aside:
+            raise ConfigError(
+                f"most must be at least 2 * answer + {self._aside} tokens, got {self.most} and {self.answer}"
+            )
+
+    @property
+    def _aside(self) -> int:
+        return max(4, 2 + 2 * len(self.newline))
 
     def join(self, prompt: Sequence[int], reference: Sequence[int], candidate: Sequence[int]) -> Tokens:
         """The sequence to score."""
         reference, candidate = reference[: self.answer], candidate[: self.answer]
-        room = (self.most - 4 - len(reference) - len(candidate)) // 2
+        room = (self.most - self._aside - len(reference) - len(candidate)) // 2
         shown = [*prompt[max(0, len(prompt) - room) :], *self.newline]
         return [*shown, *reference, self.separator, *shown, *candidate, self.end]
 
@@ -68,7 +74,11 @@ class ReferenceReward:
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Completion], answer: Sequence[str | None], **_: Any
     ) -> list[float | None]:
-        """A score for each completion; None where there is no reference."""
+        """A score for each completion; None where there is no reference.
+
+        Raises:
+            RewardError: ``compare`` returned another number of scores than it was given sequences.
+        """
         rows = [i for i, reference in enumerate(answer) if reference is not None]
         if not rows:
             return [None] * len(completions)
@@ -80,7 +90,10 @@ class ReferenceReward:
             )
             for i in rows
         ]
-        found = dict(zip(rows, map(float, self.compare(sequences)), strict=True))
+        scores = [float(score) for score in self.compare(sequences)]
+        if len(scores) != len(rows):
+            raise RewardError(f"compare was given {len(rows)} sequences and returned {len(scores)} scores")
+        found = dict(zip(rows, scores, strict=True))
         return [found.get(i) for i in range(len(completions))]
 
 
