@@ -208,3 +208,18 @@ def test_the_public_face() -> None:
         "Card", "Chain", "ConcordError", "Groups", "Method", "Outcome", "Rollouts", "Signal", "Stage",
         "__version__", "create", "info", "names", "register",
     ]  # fmt: skip
+
+
+def test_a_stage_after_one_that_told_tokens_apart_must_not_be_lost() -> None:
+    class TellApart(Stage):
+        def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+            return signal.to(token_values=signal.values.expand(-1, 3))
+
+    class Twice(Stage):
+        def apply(self, signal: Signal, batch: Rollouts) -> Signal:
+            return signal.to(2 * signal.values)
+
+    batch, _ = make_batch(rewards=1)
+    assert Chain((Twice(), TellApart()))(batch).push.advantages.shape == (16, 3)
+    with pytest.raises(BatchError, match=r"'twice' changes what rollouts are worth .* put it before"):
+        Chain((TellApart(), Twice()))(batch)

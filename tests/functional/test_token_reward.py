@@ -46,9 +46,10 @@ def test_what_lies_off_the_mask_does_not_matter() -> None:
     assert torch.equal(rto_reward(rewards, *hostile, mask), clean)
 
 
-def test_a_response_without_a_score_keeps_its_tokens_rewards() -> None:
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_response_without_a_score_keeps_its_tokens_rewards(score: float) -> None:
     rewards, *logps, mask = made([1, 1, 1], [1, 1, 0])
-    holed = rto_reward(torch.tensor([math.nan, 1.0], dtype=torch.float64), *logps, mask)
+    holed = rto_reward(torch.tensor([score, 1.0], dtype=torch.float64), *logps, mask)
     assert torch.equal(holed[0], rto_reward(torch.zeros_like(rewards), *logps, mask)[0])
 
 

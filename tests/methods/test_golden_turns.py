@@ -66,3 +66,9 @@ def test_turn_rewards_are_placed_as_the_authors_place_them(paid: list[float], wo
     batch = Rollouts(torch.tensor([[won]]), Groups.uniform(1, 1), ("won",), columns)
     chain = type(create("grpo").signal)((PlaceTurnRewards(4),))
     assert chain(batch).push.advantages.tolist() == [want]
+
+
+def test_a_turn_whose_reward_is_missing_is_paid_nothing() -> None:
+    paid = torch.tensor([[0.0, torch.nan, 1.0]])
+    batch = Rollouts(torch.tensor([[1.0]]), Groups.uniform(1, 1), ("won",), {"turn_rewards": paid})
+    assert type(create("grpo").signal)((PlaceTurnRewards(4),))(batch).push.advantages.tolist() == [[0, 0, 1]]

@@ -65,6 +65,19 @@ def test_the_mean_is_of_the_weighted_rewards_of_those_that_were_scored() -> None
     assert outcome.metrics["pipo/mean"].item() == pytest.approx((1 + 2 + 3 + 2) / 2)
 
 
+def test_a_batch_in_which_nothing_was_scored_is_no_setback() -> None:
+    nan = float("nan")
+    strategy = pipo(window=2)
+    past = strategy.init()
+    for mean in (1.0, 2.0):
+        past = strategy(batch_of(mean + 1, mean - 1), past).past
+    again, outcome, after = strategy(batch_of(nan, nan), past)
+    assert again is not None
+    assert (again.advantages == 0).all()
+    assert outcome.metrics["pipo/progress"] == 0
+    assert torch.equal(after.means, past.means)
+
+
 def test_the_past_is_a_value() -> None:
     strategy = pipo(window=2)
     past = strategy.init()

@@ -240,8 +240,9 @@ def test_grpo_s_flips_no_sign_and_meets_missing_facts() -> None:
     batch, _ = make_batch(16)
     signs = advantages(batch, "grpo").sign()
     assert torch.equal(advantages(batch, "grpo_s").sign(), signs)
-    holed = batch.with_columns(similarity=torch.full((16,), torch.nan), demo_reward=torch.full((16,), torch.nan))
-    assert torch.equal(advantages(holed, "grpo_s"), advantages(batch, "grpo"))
+    for missing in (torch.nan, -torch.inf):
+        holed = batch.with_columns(similarity=torch.full((16,), missing), demo_reward=torch.full((16,), missing))
+        assert torch.equal(advantages(holed, "grpo_s"), advantages(batch, "grpo"))
 
 
 @pytest.mark.parametrize(

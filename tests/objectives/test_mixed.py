@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from concord.core.errors import ConfigError
+from concord.core.errors import ConfigError, MissingColumn
 from concord.objectives import Clip, MixedPolicy, PolicyBatch, PolicyObjective, TokenMean
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "herl.json").read_text())
@@ -58,3 +59,5 @@ def test_it_says_what_it_reads_and_refuses_a_negative_gamma() -> None:
     assert MixedPolicy(own=Clip()) != MixedPolicy()
     with pytest.raises(ConfigError, match="gamma"):
         MixedPolicy(-0.1)
+    with pytest.raises(MissingColumn, match="revised"):
+        PolicyObjective(surrogate=MixedPolicy())(dataclasses.replace(batch(), columns={}))

@@ -67,7 +67,8 @@ class Chain:
 
         Raises:
             MissingColumn: a stage needs a column that the batch lacks; raised before any arithmetic.
-            BatchError: the chain ends with several channels (add ``Sum()``), or the state is not its own.
+            BatchError: the chain ends with several channels (add ``Sum()``), the state is not its own, or a stage
+                changes rollouts after an earlier one has told their tokens apart.
 
         An empty batch has an empty outcome, without metrics, and leaves the state as it was.
         """
@@ -82,7 +83,8 @@ class Chain:
             seen: list[tuple[str, Signal]] = []
             after: list[State] = []
             for stage, before in zip(self.stages, state, strict=True):
-                signal, new = stage.step(signal, batch, before)
+                earlier, (signal, new) = signal, stage.step(signal, batch, before)
+                self._check_tokens(stage, earlier, signal)
                 after.append(new)
                 metrics |= {f"{stage.name}/{name}": value for name, value in signal.metrics.items()}
                 if trace:
@@ -136,6 +138,15 @@ class Chain:
                 )
         if state is not None and len(state) != len(self.stages):
             raise BatchError(f"state has {len(state)} entries, this chain {len(self.stages)} stages; start with init()")
+
+    @staticmethod
+    def _check_tokens(stage: Stage, before: Signal, after: Signal) -> None:
+        told_apart = before.token_values is not None and after.token_values is before.token_values
+        if told_apart and after.values is not before.values:
+            raise BatchError(
+                f"stage {stage.name!r} changes what rollouts are worth after an earlier one has told their tokens "
+                "apart, which the loss would not see; put it before that one"
+            )
 
     @staticmethod
     def _finish(

@@ -34,7 +34,8 @@ def rto(*, scale: float = 0.05, bound: float | None = 0.05, kl: float = 0.01) ->
         kl: coefficient of the KL penalty (authors: 0.01 at the start).
 
     Returns :func:`concord.functional.token_reward.rto_reward` with these, of ``(rewards, logp, dpo_logp, ref_logp,
-    mask)`` to ``[N, T]``. The paper trains with PPO and a critic: :func:`concord.functional.gae.gae` takes these rewards.
+    mask)`` to ``[N, T]``. The paper trains with PPO and a critic: :func:`concord.functional.gae.gae` takes these
+    rewards.
     Source: arXiv:2404.18922, as in the authors' code; the paper has a coefficient for each of the three.
     """
     return partial(rto_reward, scale=scale, bound=bound, kl=kl)

@@ -1,4 +1,4 @@
-"""Losses as records of slots: of the policy (ratio x surrogate x reduction, and penalties), and over preference pairs."""
+"""Losses as records of slots: the policy's (ratio x surrogate x reduction, and penalties), those of pairs."""
 
 from concord.objectives.batch import Mean, PolicyBatch, Totals
 from concord.objectives.blended_clip import BlendedClip

@@ -30,8 +30,8 @@ class ScaleByDifficulty(Stage):
     Shapes: [N, C] -> [N, C].  State: none.
     Columns: ``similarity`` [N], of response and demonstration, in [-1, 1]; ``demo_reward`` [N], the demonstration's.
     Metrics: ``mean`` of a.
-    Degenerate: a similarity or reward that is missing (NaN, infinite) counts in no mean, and gives its own factor 1; so do gaps
-    that are outliers all.
+    Degenerate: a similarity or reward that is missing (NaN, infinite) counts in no mean, and gives its own factor 1;
+    so do gaps that are outliers all.
     Raises: ConfigError unless tau > 0.
     Source: our reading of GRPO-S in DR-IRL, arXiv:2503.18991: means over the group, tau not published.
 

@@ -59,6 +59,7 @@ def test_two_answers_that_fill_the_room_leave_no_prompt() -> None:
     assert Layout(90, 91, (), 10, 3).join(P, [1] * 9, [2] * 9) == [1, 1, 1, 90, 2, 2, 2, 91]
     with pytest.raises(ConfigError, match=r"2 \* answer \+ 4"):
         Layout(90, 91, (), 9, 3)
+    assert len(Layout(90, 91, (7, 8, 9), 14, 3).join(P, [1] * 9, [2] * 9)) == 14  # a newline of several tokens too
 
 
 def test_polar_hides_the_thinking_and_needs_a_reference() -> None:
@@ -71,3 +72,5 @@ def test_polar_hides_the_thinking_and_needs_a_reference() -> None:
     reward = polar(lambda text: list(map(ord, text)), compare, Layout(0, 1))
     assert reward(["p", "q"], ["<think>x</think>\ny", "z"], answer=["r", None]) == [1.0, None]
     assert seen == [[*map(ord, "pr"), 0, *map(ord, "py"), 1]]
+    with pytest.raises(RewardError, match="1 sequences and returned 2 scores"):
+        reward(["p"], ["y"], answer=["r"])

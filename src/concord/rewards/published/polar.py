@@ -27,7 +27,7 @@ class Layout:
     Attributes:
         separator, end: the special tokens; the score is read at the end.
         newline: the tokens between prompt and answer: a newline in the fine-tuned models, none in the pre-trained.
-        most: tokens of the sequence at most, of which four are set aside (more for a newline of several tokens); 16,384.
+        most: tokens of the sequence at most, of which four are set aside, more for a newline of several; 16,384.
         answer: tokens of an answer at most, the first ones; 4,096. The prompt loses its beginning instead, in both
             places alike, down to half of what the answers leave.
 
