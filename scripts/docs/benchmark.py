@@ -55,5 +55,5 @@ def why_not(card: Card, made: Any, found: dict[str, Any]) -> str:
     if missing := sorted(getattr(made, "needs", frozenset()) - SUPPLIED):
         return f"it needs {', '.join(f'`{column}`' for column in missing)} of each rollout, which the tasks do not have"
     if not found["rows"]:
-        return "no run of it is recorded yet"
+        return "no run of it is recorded for this page yet; [Benchmark](../bench.md) has tables of several methods"
     return "it was not part of the recorded run"

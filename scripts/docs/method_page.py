@@ -83,6 +83,7 @@ def numerics(build: Callable[..., Any], text: docstring.Docstring) -> str:
     if "numerics" not in inspect.signature(build).parameters:
         return "It has no `numerics`: its constants are the same in every engine. [Numerics](../numerics.md)."
     said = text.arguments.get("numerics", "")
+    said = said[:1].upper() + said[1:]
     values = typing.get_args(typing.get_type_hints(build).get("numerics"))
     variants = [by_place(built(build, numerics=value)) for value in values]
     labels = list(dict.fromkeys(label for variant in variants for label in variant))
