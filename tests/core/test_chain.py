@@ -223,3 +223,8 @@ def test_a_stage_after_one_that_told_tokens_apart_must_not_be_lost() -> None:
     assert Chain((Twice(), TellApart()))(batch).push.advantages.shape == (16, 3)
     with pytest.raises(BatchError, match=r"'twice' changes what rollouts are worth .* put it before"):
         Chain((TellApart(), Twice()))(batch)
+
+
+def test_what_is_no_policy_method_says_what_it_is_before_it_is_built() -> None:
+    with pytest.raises(ConfigError, match="'cooper' is a strategy, not an advantage or a policy loss"):
+        create("cooper")

@@ -17,10 +17,10 @@ def create(name: str, **parameters: Any) -> Method:
         ConfigError: what has this name is no advantage and no policy loss, but a preference loss, say.
         TypeError: a parameter that the function does not have, as from the function itself.
     """
-    made = builder(name)(**parameters)
-    if not isinstance(made, Method):
-        kind = info(name).kind
+    kind = info(name).kind
+    if kind not in ("advantage", "loss"):
         raise ConfigError(
             f"{name!r} is a {kind}, not an advantage or a policy loss; `concord show {name}` says how it is used"
         )
+    made: Method = builder(name)(**parameters)
     return made
