@@ -103,7 +103,7 @@ def paper_and_code(card: Card, text: docstring.Docstring) -> str:
     codes = [f"[{c}]({url})" if (url := repository(c)) else c for c in card.code.split(", ") if c]
     said = [
         f"Reference code: {', '.join(codes)}." if codes else "No reference code was read.",
-        text.source,
+        f"Source: {text.source}" if text.source else "",
         text.remarks,
     ]
     cited = [f"`{name}`" for name, about in text.arguments.items() if re.search(r"\b(paper|authors|script)", about)]
