@@ -5,7 +5,7 @@ from concord.methods.blends import copo, dcpo
 from concord.methods.contrastive import clipo, with_contrastive
 from concord.methods.critic import pf_ppo, ppo, turn_ppo
 from concord.methods.demonstration import sft_chi_squared, sft_hellinger, sft_total_variation
-from concord.methods.group import dapo, dr_grpo, grpo, gspo, lite_ppo, rloo
+from concord.methods.group import dapo, dr_grpo, grpo, gspo, gspo_token, lite_ppo, rloo
 from concord.methods.improvement import PolicyImprovement, pipo
 from concord.methods.judged import brpo, spo
 from concord.methods.losses import dhpo, gbpo, p3o, r2vpo
@@ -51,6 +51,7 @@ __all__ = [
     "grpo",
     "grpo_s",
     "gspo",
+    "gspo_token",
     "igpo",
     "info",
     "ipo",

@@ -12,6 +12,7 @@ from concord.objectives import (
     PolicyObjective,
     SequenceMean,
     SequenceRatio,
+    SequenceTokenRatio,
     TokenMean,
     TokenRatio,
     WholeSequenceRatio,
@@ -228,4 +229,43 @@ def gspo(
     return Method(
         Chain((Weigh(weights), Sum(), GroupNormalize(constants(numerics).eps))),
         PolicyObjective(SequenceRatio(), Clip(clip_low, clip_high), SequenceMean()),
+    )
+
+
+@register(
+    Card(
+        title="Group Sequence Policy Optimization",
+        arxiv="2507.18071",
+        formula="GRPO's A; a response's ratio in value, sg(s) * exp(logp - sg(logp)) for each token",
+        code="verl-project/verl@v0.9.1 (compute_policy_loss_gspo), huggingface/trl@f2cd577 (experimental/gspo_token)",
+        parity="verl 0.9.1: loss and gradient to 1e-6",
+        kind="loss",
+    )
+)
+def gspo_token(
+    *,
+    weights: Weights = (),
+    clip_low: float = 3e-4,
+    clip_high: float = 4e-4,
+    numerics: Numerics = "verl",
+) -> Method:
+    """GSPO-token: GSPO whose tokens may have advantages of their own.
+
+        s[n, t] = sg(s[n]) * exp(logp - sg(logp)),   s[n] = exp(sum_t (logp - old_logp) / length[n]),   sg = no gradient
+        loss    = mean over responses of mean over tokens of clip(s[n, t], A[n, t])
+
+    With one advantage a response it is :func:`gspo`, in value and gradient; a chain that tells tokens apart is what
+    it is for.
+
+    Args:
+        weights: reward weights by name; 1 where not named.
+        clip_low, clip_high: bounds on the ratio, much tighter than for tokens.
+        numerics: "verl" (eps 1e-6) or "trl" (eps 1e-4).
+
+    A unanimous group gives exactly 0. verl calls this form "gspo" and clamps log s at 10; here it is clamped at 20.
+    Source: arXiv:2507.18071.
+    """
+    return Method(
+        Chain((Weigh(weights), Sum(), GroupNormalize(constants(numerics).eps))),
+        PolicyObjective(SequenceTokenRatio(), Clip(clip_low, clip_high), SequenceMean()),
     )

@@ -15,7 +15,7 @@ from concord.objectives.pairs import PairBatch, Responses
 from concord.objectives.penalty import Kl, Penalty
 from concord.objectives.policy import PolicyObjective
 from concord.objectives.preference import PreferenceLoss, PreferenceObjective
-from concord.objectives.ratio import SequenceRatio, TokenRatio, WholeSequenceRatio
+from concord.objectives.ratio import SequenceRatio, SequenceTokenRatio, TokenRatio, WholeSequenceRatio
 from concord.objectives.reduce import FixedLength, SequenceMean, TokenMean
 from concord.objectives.regression import RatioRegression
 from concord.objectives.score import LogRatio, MeanLogRatio, Score, WeightedLogp
@@ -62,6 +62,7 @@ __all__ = [
     "Score",
     "SequenceMean",
     "SequenceRatio",
+    "SequenceTokenRatio",
     "SquaredMargin",
     "Surrogate",
     "TeacherLabel",

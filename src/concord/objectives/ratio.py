@@ -44,6 +44,20 @@ class SequenceRatio:
 
 
 @dataclass(frozen=True)
+class SequenceTokenRatio:
+    """A response's ratio in value, a token's in gradient: ``[B, T]``.
+
+        s[t] = sg(exp(sum_t (logp - old_logp) / length)) * exp(logp[t] - sg(logp[t])),   sg = no gradient
+
+    So tokens may have advantages of their own under one ratio a response. Source: GSPO-token, arXiv:2507.18071.
+    """
+
+    def __call__(self, batch: PolicyBatch) -> Tensor:
+        token = torch.where(batch.mask, batch.logp - batch.logp.detach(), 0).exp()
+        return SequenceRatio()(batch).detach() * token
+
+
+@dataclass(frozen=True)
 class WholeSequenceRatio:
     """The product of a response's token ratios: ``[B, 1]``.
 

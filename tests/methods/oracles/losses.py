@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.methods.oracles import Ids, Rows, centre, eps, normalize, others, per_group, summed
+from tests.methods.oracles import Ids, Rows, centre, eps, grpo, normalize, others, per_group, summed
 
 
 def gbpo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
@@ -36,3 +36,7 @@ def nthr(
 ) -> list[float]:
     """Before the tokens are told apart."""
     return per_group(summed(rewards), ids, normalize(eps(numerics)))
+
+
+def gspo_token(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
+    return grpo(rewards, ids, lengths, numerics)
