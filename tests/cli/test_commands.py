@@ -127,6 +127,8 @@ def test_a_failing_reward_is_named_without_a_traceback(run: Run, run_file: Path)
 
 @pytest.mark.parametrize("words", [["train", "demo"], ["eval", "demo"]])
 def test_a_missing_engine_is_named_with_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    for room in ("run", "engines"):
+        monkeypatch.setattr(concord, room, getattr(concord, room, None), raising=False)  # put back with the modules
     for name in [name for name in sys.modules if name.startswith(("concord.run", "concord.engines"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "transformers", None)

@@ -50,6 +50,13 @@ def test_every_value_is_counted_once_in_its_bar_whatever_the_order(values: list[
         assert len(inside) == count
 
 
+def test_the_lowest_bar_begins_at_a_number() -> None:
+    values = [*map(float, range(23)), 9.550244778956053e307, -1.6853373139334214e308]
+    found = histogram(values)
+    assert found.counts == (1, 23, 1)
+    assert found.edges[0] <= min(values) < found.edges[0] + found.width
+
+
 def test_a_growing_range_merges_neighbours() -> None:
     fine = [i / 1000 for i in range(50)]
     assert histogram(fine, [1000.0]) == histogram([1000.0], fine)

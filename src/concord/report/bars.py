@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -45,26 +47,32 @@ class Bars:
         keys, counts = np.unique(known, return_counts=True)
         if self._width or len(self._counts.keys() | set(keys.tolist())) > EXACT:
             self._widen()
-            keys, counts = np.unique(np.floor(known / self._width), return_counts=True)
+            keys, counts = np.unique(_bar(known, self._width), return_counts=True)
         self._counts.update(dict(zip(keys.tolist(), counts.tolist(), strict=True)))
 
     def histogram(self) -> Histogram:
         """The bars that have a count, ascending."""
         keys = sorted(self._counts)
-        return Histogram(
-            tuple(k * (self._width or 1.0) for k in keys), tuple(self._counts[k] for k in keys), self._width
-        )
+        # The lowest bar may begin below what a float can hold.
+        edges = tuple(max(k * (self._width or 1.0), -sys.float_info.max) for k in keys)
+        return Histogram(edges, tuple(self._counts[k] for k in keys), self._width)
 
     def _widen(self) -> None:
         """Bring the bars to the width that the range asks for."""
         width = self._width or _power_of_two_below((self._high / 2 - self._low / 2) / SPAN)
-        while math.floor(self._high / width) - math.floor(self._low / width) >= SPAN:
+        while _bar(self._high, width) - _bar(self._low, width) >= SPAN:
             width *= 2
         if width != self._width:
             merged: Counter[float] = Counter()
             for key, count in self._counts.items():
-                merged[float(math.floor(key * (self._width or 1.0) / width))] += count
+                merged[float(_bar(np.float64(key * (self._width or 1.0)), width))] += count
             self._counts, self._width = merged, width
+
+
+def _bar(values: Any, width: float) -> Any:
+    """The number of the bar; a quotient too small for a float keeps its sign."""
+    number = np.floor(values / width)
+    return np.where((values < 0) & (number == 0), -1.0, number)
 
 
 def _power_of_two_below(value: float) -> float:

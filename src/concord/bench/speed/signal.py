@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -81,17 +81,15 @@ def _programs(scored: Scored) -> Iterator[tuple[str, Callable[[], object]]]:
     for build in (grpo, gdpo, gd2po):
         yield f"concord {build.__name__}", partial(_advantages, build, scored)
     yield "a loop over groups, gd2po", lambda: loop_over_groups(scored)
-    if (verl := _verl()) is not None:
-        yield "verl grpo", verl.grpo(scored.rewards.sum(1), scored.lengths, scored.ids)
+    if _verl():
+        from concord.engines.verl.side_by_side import grpo as theirs
+
+        yield "verl grpo", theirs(scored.rewards.sum(1), scored.lengths, scored.ids)
 
 
 def _advantages(build: Callable[[], Method], scored: Scored) -> Tensor:
     return build().signal(scored.batch).advantages
 
 
-def _verl() -> Any:
-    try:
-        from concord.engines.verl import side_by_side
-    except ImportError:
-        return None
-    return side_by_side
+def _verl() -> bool:
+    return find_spec("verl") is not None

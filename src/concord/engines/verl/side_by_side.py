@@ -7,11 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from verl.trainer.ppo import core_algos
 
 
 def grpo(scores: Tensor, lengths: Tensor, ids: Sequence[str]) -> Callable[[], Any]:
-    """verl's GRPO on ``[N]`` scores, which it reads as ``[N, T]`` with the score on the last token."""
+    """verl's GRPO on ``[N]`` scores, which it reads as ``[N, T]`` with the score on the last token.
+
+    Raises: ImportError: verl is not installed.
+    """
+    from verl.trainer.ppo import core_algos
+
     mask = (torch.arange(int(lengths.max())) < lengths[:, None]).float()
     tokens = torch.zeros_like(mask)
     tokens[torch.arange(len(mask)), lengths - 1] = scores
