@@ -79,7 +79,7 @@ def signal_table() -> SpeedTable:
 
 def _programs(scored: Scored) -> Iterator[tuple[str, Callable[[], object]]]:
     for build in (grpo, gdpo, gd2po):
-        yield f"concord {build.__name__}", partial(_advantages, build, scored)
+        yield f"Concord {build.__name__}", partial(_advantages, build, scored)
     yield "a loop over groups, gd2po", lambda: loop_over_groups(scored)
     if _verl():
         from concord.engines.verl.side_by_side import grpo as theirs
