@@ -70,7 +70,9 @@ def test_a_loss_over_groups_sees_each_whole_also_when_the_rollouts_are_used_twic
     objective = trainer._method.objective
 
     class Spy:
-        whole_groups, every_row, needs_reference, reads = True, True, False, frozenset[str]()
+        whole_groups = every_row = True
+        needs_reference = False
+        reads = statistics = frozenset[str]()
 
         def __call__(self, batch: PolicyBatch, totals: Any = None) -> PolicyLoss:
             seen.append(batch)

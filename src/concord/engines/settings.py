@@ -82,6 +82,8 @@ class Settings:
             raise ConfigError("it trains a learner beside the policy, which only Concord's trainer for TRL does")
         if absent := sorted(method.needs - SUPPLIED):
             raise ConfigError(f"it needs columns {absent}; the engine gives {sorted(SUPPLIED)}")
+        if statistics := sorted(method.objective.statistics):
+            raise ConfigError(f"its loss reads {statistics} of the policy's distribution, {_ELSEWHERE}")
         if method.objective.whole_groups:
             raise ConfigError(f"its loss looks at whole groups, {_ELSEWHERE}")
         if method.objective.needs_reference:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from concord.core.errors import BatchError
+
+Statistic = Literal["entropy", "mean_logp"]
+"""What a loss may read of the policy's whole distribution at a token; fields of :class:`PolicyBatch`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,8 @@ class PolicyBatch:
             probabilities differ from ``old_logp``'s (vLLM against the trainer).
         columns: what the method's chain wrote for its loss, each ``[B]`` or ``[B, T]``.
         groups: ``[B]`` int64, rollouts of one prompt have one number; for losses over whole groups.
+        entropy: ``[B, T]``, nats, of the policy in training at each token; without gradient.
+        mean_logp: ``[B, T]``, the mean over the vocabulary of its log-probabilities there; without gradient.
     """
 
     logp: Tensor
@@ -36,12 +41,14 @@ class PolicyBatch:
     weights: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     groups: Tensor | None = None
+    entropy: Tensor | None = None
+    mean_logp: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = self.logp.shape
         if len(shape) != 2:
             raise BatchError(f"logp must be [rollouts, tokens], got {tuple(shape)}")
-        for name in ("old_logp", "mask", "ref_logp"):
+        for name in ("old_logp", "mask", "ref_logp", "entropy", "mean_logp"):
             tensor = getattr(self, name)
             if tensor is not None and tensor.shape != shape:
                 raise BatchError(f"{name} must be {tuple(shape)} like logp, got {tuple(tensor.shape)}")
@@ -49,6 +56,17 @@ class PolicyBatch:
             raise BatchError(f"mask must be bool, got {self.mask.dtype}; call .bool()")
         if self.advantages.shape not in (shape[:1], shape):
             raise BatchError(f"advantages must be [{shape[0]}] or {tuple(shape)}, got {tuple(self.advantages.shape)}")
+
+    def statistic(self, name: Statistic) -> Tensor:
+        """``[B, T]``, without gradient: ``entropy`` or ``mean_logp``.
+
+        Raises:
+            BatchError: the engine has not measured it.
+        """
+        found: Tensor | None = getattr(self, name)
+        if found is None:
+            raise BatchError(f"the loss reads the policy's {name}, which this PolicyBatch does not carry")
+        return found.detach()
 
 
 class Totals(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError
-from concord.objectives.batch import Mean, PolicyBatch, Totals
+from concord.objectives.batch import Mean, PolicyBatch, Statistic, Totals
 from concord.objectives.objective import PolicyLoss
 from concord.objectives.penalty import Penalty
 from concord.objectives.whole_groups import peers, penalised, per_response
@@ -56,6 +56,11 @@ class GroupClassification:
     @property
     def reads(self) -> frozenset[str]:
         """No column."""
+        return frozenset()
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """None."""
         return frozenset()
 
     @property

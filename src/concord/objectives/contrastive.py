@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from concord.core.errors import BatchError, ConfigError
-from concord.objectives.batch import Mean, PolicyBatch, Totals
+from concord.objectives.batch import Mean, PolicyBatch, Statistic, Totals
 from concord.objectives.objective import PolicyLoss
 from concord.objectives.penalty import Penalty
 from concord.objectives.whole_groups import peers, penalised, per_response
@@ -63,6 +63,11 @@ class ContrastivePairs:
     @property
     def reads(self) -> frozenset[str]:
         """No column."""
+        return frozenset()
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """None."""
         return frozenset()
 
     @property

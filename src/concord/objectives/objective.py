@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from concord.objectives.batch import Mean, PolicyBatch, Totals
+from concord.objectives.batch import Mean, PolicyBatch, Statistic, Totals
 from concord.objectives.penalty import Penalty
 
 
@@ -23,6 +23,11 @@ class Objective(Protocol):
     @property
     def reads(self) -> frozenset[str]:
         """The columns of the outcome that it reads in ``PolicyBatch.columns``."""
+        ...
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """What it reads of the policy's distribution at each token beside the sampled token's log-probability."""
         ...
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from concord.objectives.batch import Mean, PolicyBatch, Totals
+from concord.objectives.batch import Mean, PolicyBatch, Statistic, Totals
 from concord.objectives.objective import PolicyLoss
 from concord.objectives.penalty import Penalty
 from concord.objectives.ratio import Ratio, TokenRatio
@@ -52,7 +52,8 @@ class PolicyObjective:
             batch: the micro-batch.
             totals: the whole step's denominators; this micro-batch's own if None.
 
-        Metrics: ``clipped``, share of tokens whose surrogate was clipped; ``ratio``, mean ratio.
+        Metrics: ``clipped``, share of tokens whose surrogate was clipped; ``ratio``, mean ratio; ``ratio_variance``,
+        mean of (ratio - 1)^2.
         """
         totals = Totals.of(batch.mask) if totals is None else totals
         advantages = batch.advantages.detach()
@@ -69,13 +70,23 @@ class PolicyObjective:
             metrics = {
                 "clipped": Mean((batch.mask & clipped).sum(), tokens),
                 "ratio": Mean(torch.where(batch.mask, ratio, 0).sum(), tokens),
+                "ratio_variance": Mean(torch.where(batch.mask, ratio - 1, 0).square().sum(), tokens),
             }
         return PolicyLoss(self.reduce(loss, batch.mask, totals), metrics)
 
     @property
     def reads(self) -> frozenset[str]:
-        """The columns that the surrogate reads."""
-        return getattr(self.surrogate, "reads", frozenset())
+        """The columns that surrogate and penalties read."""
+        return frozenset().union(*(getattr(part, "reads", ()) for part in self._parts))
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """What surrogate and penalties read of the policy's distribution."""
+        return frozenset().union(*(getattr(part, "statistics", ()) for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Surrogate | Penalty, ...]:
+        return (self.surrogate, *self.penalties)
 
     @property
     def whole_groups(self) -> bool:
@@ -84,8 +95,8 @@ class PolicyObjective:
 
     @property
     def every_row(self) -> bool:
-        """Whether a penalty acts where the advantage is 0."""
-        return bool(self.penalties)
+        """Whether a penalty, or the surrogate, acts where the advantage is 0."""
+        return bool(self.penalties) or getattr(self.surrogate, "every_row", False)
 
     @property
     def needs_reference(self) -> bool:

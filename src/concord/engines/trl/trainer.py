@@ -158,10 +158,11 @@ class ConcordTrainer(HiddenStatesTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> rows.Batch:
         training = self.model.training
         self._weigh()
-        output: rows.Batch = super()._generate_and_score_completions(inputs)
-        batch = self._rollouts(output)
-        if training and self.args.refill_rounds:
-            output, batch = self._refill(output, batch)
+        output, batch = self._sample(inputs)
+        if training:
+            if self.args.refill_rounds:
+                output, batch = self._refill(output, batch)
+            output, batch = self._rework(output, batch)
         if self._learning is not None:
             batch = self._learning.learn(batch) if training else self._learning.judge(batch)
         outcome = self._method.signal(batch, self._state)
@@ -177,6 +178,15 @@ class ConcordTrainer(HiddenStatesTrainer):
             # No gradient is wanted, so no row is computed for one.
             carried["advantages"] = torch.zeros_like(carried["advantages"])
         return output | carried
+
+    def _sample(self, inputs: list[dict[str, Any]]) -> tuple[rows.Batch, Rollouts]:
+        """Responses to this process's rows, as TRL has them; and the rollouts of all processes, scored."""
+        output: rows.Batch = super()._generate_and_score_completions(inputs)
+        return output, self._rollouts(output)
+
+    def _rework(self, output: rows.Batch, batch: Rollouts) -> tuple[rows.Batch, Rollouts]:
+        """What a strategy makes of a generation batch before it is learnt from; both are of the same rollouts."""
+        return output, batch
 
     def _rollouts(self, output: rows.Batch) -> Rollouts:
         """The rollouts of all processes: groups are consecutive in gathered order."""
@@ -204,8 +214,7 @@ class ConcordTrainer(HiddenStatesTrainer):
             rounds += 1
             drawn = refill.fitting(len(empty), size, self.accelerator.num_processes)
             mine = refill.share(self._further.take(drawn), size, self.accelerator)
-            fresh_output: rows.Batch = super()._generate_and_score_completions(mine)
-            fresh = self._rollouts(fresh_output)
+            fresh_output, fresh = self._sample(mine)
             hollow = self._empty(fresh)
             pairs = list(zip(empty, (p for p in range(drawn) if p not in hollow), strict=False))
             to, source = refill.rows(pairs, size, device)
