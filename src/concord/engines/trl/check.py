@@ -7,19 +7,30 @@ from collections.abc import Sequence, Sized
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from concord.core.errors import ConfigError, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.engines.trl.config import ConcordConfig
+from concord.engines.trl.drift import DRIFT
 from concord.engines.trl.hidden import HIDDEN
+from concord.engines.trl.scoring import SCORED, SCORES
+from concord.learners.critic import VALUES
 from concord.methods import Method
 
-SUPPLIED = frozenset({"lengths", "truncated", "response_mask"})
-"""The columns that this engine gives a chain; a learner gets hidden states too."""
+SUPPLIED = frozenset({"lengths", "truncated", "response_mask", DRIFT}) | SCORED
+"""The columns that this engine gives a chain; a learner gets pooled hidden states too."""
 
 
-def check_method(method: Method, args: ConcordConfig, rewards: Sequence[str], size: int, processes: int) -> None:
+def check_method(
+    method: Method,
+    args: ConcordConfig,
+    rewards: Sequence[str],
+    size: int,
+    processes: int,
+    columns: frozenset[str] = frozenset(),
+) -> None:
     """Refuse a method that this engine cannot run, or cannot run with these arguments.
 
     Args:
@@ -28,31 +39,50 @@ def check_method(method: Method, args: ConcordConfig, rewards: Sequence[str], si
         rewards: their names.
         size: rollouts a prompt.
         processes: how many train.
+        columns: those that the user's functions give.
 
     Raises:
-        ConfigError: it needs a column that TRL does not give, or whole groups where a micro-batch is a part of them.
+        ConfigError: it needs a column that nobody gives, whole groups where a micro-batch is a part of them, or scores
+            within a group where a process has a part of it.
         BatchError: it names a reward that there is not.
     """
     learner = method.learner
-    supplied = SUPPLIED if learner is None else SUPPLIED | {HIDDEN}
+    supplied = SUPPLIED | columns if learner is None else SUPPLIED | columns | {HIDDEN}
     if absent := sorted(method.needs - supplied):
-        raise ConfigError(f"method {args.method!r} needs columns {absent}; TRL gives {sorted(supplied)}")
+        raise ConfigError(
+            f"method {args.method!r} needs columns {absent}; there are {sorted(supplied)}. Give functions that compute "
+            "the missing ones as columns="
+        )
+    if SCORES in method.needs and args.generation_batch_size // processes % size:
+        raise ConfigError(
+            f"method {args.method!r} scores tokens within their group, so each process must have whole groups of "
+            f"{size}; these are {processes} processes for {args.generation_batch_size} rollouts"
+        )
     if method.objective.whole_groups and (processes > 1 or args.steps_per_generation > 1):
         raise ConfigError(
             f"the loss of method {args.method!r} looks at whole groups, so a micro-batch must be a whole generation "
             f"batch: run one process, with per_device_train_batch_size equal to generation_batch_size; these are "
             f"{processes} processes, {args.per_device_train_batch_size} and {args.generation_batch_size} rollouts"
         )
-    blank = {
+    if learner is not None:
+        learner.check(rewards)
+    if not method.needs & columns:  # whose shapes are the user's
+        names = tuple(rewards)
+        method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, _blank(method, size)))
+
+
+def _blank(method: Method, size: int) -> dict[str, Tensor]:
+    """Columns for a trial of the chain, one token a rollout."""
+    learnt = frozenset() if method.learner is None else method.learner.writes
+    nothing, token = torch.full((size,), math.nan), torch.zeros(size, 1)
+    return {
+        **dict.fromkeys(learnt, nothing),
+        **dict.fromkeys(method.signal.needs & (SCORED | {VALUES}), token),
         "lengths": torch.ones(size),
         "truncated": torch.zeros(size, dtype=torch.bool),
         "response_mask": torch.ones(size, 1, dtype=torch.bool),
+        DRIFT: nothing,
     }
-    if learner is not None:
-        learner.check(rewards)
-        blank |= {column: torch.full((size,), math.nan) for column in learner.writes}
-    names = tuple(rewards)
-    method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, blank))
 
 
 def check_data(data: Any, args: ConcordConfig, size: int, *, images: bool, environments: bool) -> None:

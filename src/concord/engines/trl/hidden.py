@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from concord.core.errors import ConfigError
 from concord.engines.contract import MULTIMODAL
 from concord.engines.trl.resume import ResumableTrainer
 from concord.engines.trl.rows import Batch
+from concord.engines.trl.vocabulary import watching
 
 HIDDEN = "hidden"
 
@@ -38,6 +38,7 @@ class HiddenStatesTrainer(ResumableTrainer):
         return output | {HIDDEN: self._pooled[0]}
 
     def _pass(self, output: Batch) -> None:
+        """A forward pass of the policy over new rollouts, in TRL's micro-batches and without gradient."""
         training = self.model.training
         with torch.no_grad():
             self._get_per_token_logps_and_entropies(
@@ -64,28 +65,10 @@ class HiddenStatesTrainer(ResumableTrainer):
         pool, parts = self.pool, list[Tensor]()
         assert pool is not None
 
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
+        def look(states: Tensor) -> None:
             done = sum(map(len, parts))
-            states = output[0].detach()
             parts.append(pool(states[:, -mask.shape[1] :], mask[done : done + len(states)]))
 
-        handle = backbone(self.accelerator.unwrap_model(self.model)).register_forward_hook(hook)
-        try:
+        with watching(self.accelerator.unwrap_model(self.model), look):
             yield
-        finally:
-            handle.remove()
         self._pooled.append(torch.cat(parts))
-
-
-def backbone(model: Any) -> nn.Module:
-    """The part of a causal language model whose first output is the last hidden states.
-
-    Raises:
-        ConfigError: it does not show which that is.
-    """
-    if hasattr(model, "get_base_model"):  # an adapter of PEFT's is around it
-        model = model.get_base_model()
-    found: nn.Module | None = model.get_decoder() if hasattr(model, "get_decoder") else None
-    if found is None or found is model:
-        raise ConfigError(f"{type(model).__name__} does not show the backbone that its hidden states come from")
-    return found

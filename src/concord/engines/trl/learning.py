@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from concord.core.rollouts import Rollouts
+from concord.core.signal import Outcome
 from concord.learners import Learner, LearnerSpec
 
 
@@ -32,6 +33,10 @@ class Learning(TrainerCallback):  # type: ignore[misc]
         """The rollouts with the learner's columns, and one step on them."""
         self._steps += 1
         return self._learner.step(batch)
+
+    def follow(self, batch: Rollouts, outcome: Outcome) -> None:
+        """Learn from what the chain made of the rollouts that were learnt from last."""
+        self._learner.follow(batch, outcome)
 
     @property
     def warming_up(self) -> bool:

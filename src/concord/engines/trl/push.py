@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def keys(outcome: Outcome, groups: Groups, mine: Tensor, width: int) -> Batch:
     return {"advantages": push.advantages, "keep": outcome.keep[mine], "groups": groups.index[mine]} | columns
 
 
-def policy_batch(batch: Batch, logp: Tensor, objective: Objective) -> PolicyBatch:
+def policy_batch(batch: Batch, logp: Tensor, objective: Objective, statistics: Mapping[str, Tensor]) -> PolicyBatch:
     """The micro-batch that the loss reads."""
     old = batch.get("old_per_token_logps")  # absent where the policy has not moved since
     return PolicyBatch(
@@ -42,12 +43,17 @@ def policy_batch(batch: Batch, logp: Tensor, objective: Objective) -> PolicyBatc
         batch.get("importance_sampling_ratio"),
         {name: batch[_COLUMN + name] for name in objective.reads},
         batch["groups"],
+        **{name: statistics[name] for name in objective.statistics},
     )
 
 
 def response_mask(batch: Batch, accelerator: Any) -> Tensor:
     """``[N, T]`` bool, of the rollouts of all processes: the tokens that the policy sampled, and that count."""
     # Padding would turn a bool into int64 on those processes only whose responses are shorter.
-    mask = accelerator.pad_across_processes(loss_mask(batch).long(), dim=1)
-    gathered: Tensor = accelerator.gather(mask)
-    return gathered.to(torch.bool)
+    return gathered(loss_mask(batch).long(), accelerator).to(torch.bool)
+
+
+def gathered(tokens: Tensor, accelerator: Any) -> Tensor:
+    """``[N, T, ...]``, of the rollouts of all processes: from this process's ``[B, t, ...]``, 0 beyond its width."""
+    found: Tensor = accelerator.gather(accelerator.pad_across_processes(tokens, dim=1))
+    return found

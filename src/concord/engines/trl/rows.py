@@ -108,7 +108,7 @@ def splice(batch: Batch, fresh: Batch, to: Tensor, source: Tensor, pad_id: int) 
 def widen(key: str, value: Tensor, width: int, pad_id: int) -> Tensor:
     """Pad to a width as TRL does: prompts on the left, responses on the right."""
     fill = pad_id if key.endswith("_ids") else 1 if key == "tool_mask" else 0
-    pad = value.new_full((value.shape[0], width - value.shape[1]), fill)
+    pad = value.new_full((value.shape[0], width - value.shape[1], *value.shape[2:]), fill)
     return torch.cat([pad, value] if key in _PROMPT else [value, pad], 1)
 
 

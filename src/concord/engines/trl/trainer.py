@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,28 @@ from concord.core.errors import BatchError, ConfigError
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
-from concord.core.status import STATUSES
 from concord.dumps import write
 from concord.dumps.values import text
-from concord.engines.contract import MULTIMODAL
 from concord.engines.learnt import learner_metrics
 from concord.engines.trl import push, refill, rows
 from concord.engines.trl.check import check_data, check_method
+from concord.engines.trl.columns import Columns, Function
 from concord.engines.trl.config import ConcordConfig
-from concord.engines.trl.hidden import HIDDEN, HiddenStatesTrainer
+from concord.engines.trl.drift import DRIFT, Drift
+from concord.engines.trl.hidden import HIDDEN
 from concord.engines.trl.learning import Learning
+from concord.engines.trl.logs import log_outcome, log_rewards
 from concord.engines.trl.rewards import Rewards
+from concord.engines.trl.scoring import ScoringTrainer
 from concord.functional.kl import k3
+from concord.learners import PoolingSpec
 from concord.methods import info
 from concord.objectives import Mean, Totals
 from concord.rewards.completions import completion_text
 from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
 
 
-class ConcordTrainer(HiddenStatesTrainer):
+class ConcordTrainer(ScoringTrainer):
     """TRL's ``GRPOTrainer``; the advantages and the loss are those of a Concord method.
 
     Generation, data, reward functions, reference model, vLLM, PEFT, accelerate, logging and
@@ -51,6 +55,8 @@ class ConcordTrainer(HiddenStatesTrainer):
         model, reward_funcs, and all others: as for ``GRPOTrainer``; ``reward_funcs`` may hold
             :class:`concord.rewards.NamedReward` too.
         args: a :class:`ConcordConfig`.
+        columns: functions by the name of a column that the method reads and no engine can know, such as ``answers``
+            (:class:`concord.engines.trl.columns.Columns`). Those that the method does not read are not called.
 
     Metrics, beside TRL's:
 
@@ -76,12 +82,19 @@ class ConcordTrainer(HiddenStatesTrainer):
     _tag_names = ["trl", "concord"]  # noqa: RUF012 TRL's own attribute
 
     def __init__(
-        self, model: Any, reward_funcs: Any = None, args: ConcordConfig | None = None, *more: Any, **options: Any
+        self,
+        model: Any,
+        reward_funcs: Any = None,
+        args: ConcordConfig | None = None,
+        *more: Any,
+        columns: Mapping[str, Function] | None = None,
+        **options: Any,
     ) -> None:
         args = ConcordConfig() if args is None else args
         if not isinstance(args, ConcordConfig):
             raise ConfigError(f"args must be a ConcordConfig, got {type(args).__name__}; change its import too")
         self._rewards = Rewards(reward_funcs, args)
+        self._columns = Columns(columns)
         self._weights: dict[str, float] = {}
         super().__init__(model, self._rewards.functions, args, *more, **options)
         self._rewards.settle(self.reward_func_names)
@@ -92,6 +105,7 @@ class ConcordTrainer(HiddenStatesTrainer):
         self._paper = {"title": card.title, "id": card.arxiv}  # for the model card; TRL's own is GRPO's
         self._state: tuple[Any, ...] = self._method.signal.init()
         self._means: dict[str, Mean] = {}
+        self._drift = Drift()
         rounds, data = args.refill_rounds, self.train_dataset
         examples = self._remove_unused_columns(data, description="training") if rounds else ()
         self._further = refill.PromptStream(examples, args.seed)
@@ -100,7 +114,8 @@ class ConcordTrainer(HiddenStatesTrainer):
 
     def _check(self) -> None:
         size, names = self.num_generations, self._rewards.names
-        check_method(self._method, self.args, names, size, self.accelerator.num_processes)
+        processes, columns = self.accelerator.num_processes, self._columns.names
+        check_method(self._method, self.args, names, size, processes, columns)
         tools = self.environment_factories is not None
         check_data(self.train_dataset, self.args, size, images=self._is_vlm, environments=tools)
 
@@ -111,7 +126,8 @@ class ConcordTrainer(HiddenStatesTrainer):
             return None
         if spec.warmup and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             raise ConfigError("warmup leaves the policy alone by taking its gradients away: not with DeepSpeed or FSDP")
-        self.pool = spec.pool
+        if isinstance(spec, PoolingSpec):
+            self.pool = spec.pool
         size = self.model.config.get_text_config().hidden_size
         learning = Learning(spec, spec.build(size, seed=self.args.seed, device=self.accelerator.device))
         self.add_callback(learning)
@@ -123,11 +139,15 @@ class ConcordTrainer(HiddenStatesTrainer):
         if weights == self._weights:
             return
         self._weights = weights
-        self._method = self.args.build(weights)
+        self._method = self._method_of(weights)
         # What the rewards do to each other, whichever the method.
         self._conflict = Chain((GroupNormalize(), Weigh(weights), MeasureConflicts(), Sum()))
         # TRL's logged "reward" is the sum under these.
         self.reward_weights = torch.tensor([weights[name] for name in self._rewards.names])
+
+    def _method_of(self, weights: Mapping[str, float]) -> Method:
+        """The method with these weights, and with what a strategy adds to it."""
+        return self.args.build(weights)
 
     # ---- Rollouts and their signal ----
 
@@ -152,7 +172,8 @@ class ConcordTrainer(HiddenStatesTrainer):
             "gates": opened,
         }
         self._scores = scores
-        self._log_rewards(statuses, opened)
+        self._columns.ask(self._method.needs, inputs, prompts, completions, completion_ids_list)
+        log_rewards(self._metrics[self._mode], self._rewards, self._weights, statuses, opened)
         return scores
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> rows.Batch:
@@ -168,9 +189,13 @@ class ConcordTrainer(HiddenStatesTrainer):
         outcome = self._method.signal(batch, self._state)
         if training:
             self._state = outcome.state
+            self._drift = Drift()  # that of the batch before has been read
+            if self._learning is not None:
+                self._learning.follow(batch, outcome)
             if self.args.dump is not None and self.accelerator.is_main_process:
                 self._dump(batch, outcome)
-        self._log_outcome(outcome, self._conflict(batch))
+        learnt = {} if self._learning is None else self._learning.metrics
+        log_outcome(self._metrics[self._mode], self._logs["advantages"], outcome, self._conflict(batch), learnt)
         count, width = output["completion_ids"].shape
         mine = torch.arange(count, device=outcome.keep.device) + self.accelerator.process_index * count
         carried = push.keys(outcome, batch.groups, mine, width)
@@ -193,11 +218,16 @@ class ConcordTrainer(HiddenStatesTrainer):
         lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
         groups = Groups.uniform(len(lengths) // self._group_size, self._group_size)
         facts = {"lengths": lengths, **self._facts}
+        mask = push.response_mask(output, self.accelerator)
         if "response_mask" in self._method.needs:
-            facts["response_mask"] = push.response_mask(output, self.accelerator)
+            facts["response_mask"] = mask
+        if DRIFT in self._method.needs:
+            facts[DRIFT] = self._drift.column(len(lengths), mask.device)
         if HIDDEN in output:
             facts[HIDDEN] = self.accelerator.gather(output.pop(HIDDEN))
-        return Rollouts(self._scores, groups, self._rewards.names, facts)
+        facts |= self._columns.tensors(mask.shape[1], mask.device)
+        batch = Rollouts(self._scores, groups, self._rewards.names, facts)
+        return self._with_token_facts(batch, output, self._method, self._state)
 
     @property
     def _group_size(self) -> int:
@@ -262,22 +292,14 @@ class ConcordTrainer(HiddenStatesTrainer):
         which = self._computed(inputs)
         batch = rows.chosen(inputs, which)
         batch = rows.trim(batch, prompts=self._relative, multiple=self.pad_to_multiple_of)
-        mask = batch["loss_mask"]
-        logp, entropy, router = self._get_per_token_logps_and_entropies(
-            model,
-            torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1),
-            torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1),
-            mask.shape[1],
-            compute_entropy=True,
-            compute_aux_loss=self.aux_loss_enabled,
-            **{key: batch[key] for key in MULTIMODAL if key in batch},
-        )
+        mask, objective = batch["loss_mask"], self._method.objective
+        logp, router, statistics = self._score(model, batch, objective.statistics)
         totals = Totals(inputs["total_tokens"], inputs["total_sequences"])
-        loss, means = self._method.objective(push.policy_batch(batch, logp, self._method.objective), totals)
+        loss, means = objective(push.policy_batch(batch, logp, objective, statistics), totals)
         tokens, reference = mask.sum(), batch.get("ref_per_token_logps")
         measured = {f"concord/objective/{name}": mean for name, mean in means.items()}
         measured["concord/computed"] = Mean(which.sum(), torch.ones_like(which).sum())
-        measured["entropy"] = Mean(torch.where(mask, entropy, 0).sum(), tokens)
+        measured["entropy"] = Mean(torch.where(mask, statistics["entropy"], 0).sum(), tokens)
         if reference is not None:
             measured["kl"] = Mean(torch.where(mask, k3(logp.detach(), reference), 0).sum(), tokens)
         self._measure(measured)
@@ -298,6 +320,8 @@ class ConcordTrainer(HiddenStatesTrainer):
             return
         here = torch.stack([torch.stack([m.total.float(), m.weight.float()]) for m in self._means.values()])
         for name, (total, weight) in zip(self._means, self.accelerator.reduce(here).tolist(), strict=True):
+            if name == f"concord/objective/{DRIFT}" and self.model.training:
+                self._drift.add(total, weight)
             # TRL leaves NaN out of its averages over steps.
             self._metrics[self._mode][name].append(total / weight if weight else math.nan)
         self._means = {}
@@ -307,35 +331,6 @@ class ConcordTrainer(HiddenStatesTrainer):
     @property
     def _mode(self) -> str:
         return "train" if self.model.training else "eval"
-
-    def _log_outcome(self, outcome: Outcome, conflict: Outcome) -> None:
-        metrics = {
-            **outcome.metrics,
-            "conflict/mixed": conflict.metrics["measure_conflicts/mixed"],
-            "conflict/cancelled": conflict.metrics["measure_conflicts/cancelled"],
-            "kept": outcome.keep.float().mean(),
-            "empty_groups": outcome.empty_groups.float().mean(),
-        }
-        if self._learning is not None:
-            metrics |= {f"learner/{name}": value for name, value in self._learning.metrics.items()}
-        values = torch.stack([value.float() for value in metrics.values()]).tolist()
-        for name, value in zip(metrics, values, strict=True):
-            self._metrics[self._mode][f"concord/{name}"].append(value)
-        logged = self._logs["advantages"]  # TRL has put its own there
-        for _ in range(min(len(logged), len(outcome.keep))):
-            logged.pop()
-        logged.extend(outcome.advantages.tolist())
-
-    def _log_rewards(self, statuses: Tensor, opened: Tensor) -> None:
-        """The shares of scores that are none, by reason, and of rollouts for which a reward counts."""
-        metrics = self._metrics[self._mode]
-        for k, name in enumerate(self._rewards.names):
-            counts = torch.bincount(statuses[:, k].long(), minlength=len(STATUSES)).tolist()
-            for status, count in list(zip(STATUSES, counts, strict=True))[1:]:
-                metrics[f"rewards/{name}/{status.replace(' ', '_')}"].append(count / len(statuses))
-            metrics[f"concord/weight/{name}"].append(self._weights[name])
-            if name in self._rewards.gates.names:
-                metrics[f"concord/gate/{name}"].append(opened[:, k].float().mean().item())
 
     def _dump(self, batch: Rollouts, outcome: Outcome) -> None:
         prompts, completions = (list(self._logs[name])[-len(batch.groups) :] for name in ("prompt", "completion"))
@@ -359,9 +354,15 @@ class ConcordTrainer(HiddenStatesTrainer):
 
     def _own_state(self) -> dict[str, Any]:
         learner = None if self._learning is None else self._learning.state()
-        return {"signal": self._state, "drawn": self._further.drawn, "learner": learner}
+        return {
+            "signal": self._state,
+            "drawn": self._further.drawn,
+            "learner": learner,
+            "drift": [self._drift.total, self._drift.weight],
+        }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._state, self._further.drawn = state["signal"], state["drawn"]
+        self._drift = Drift(*state["drift"])
         if self._learning is not None:
             self._learning.restore(state["learner"])
