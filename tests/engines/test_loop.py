@@ -145,3 +145,29 @@ def test_malformed_input_is_named() -> None:
             loop.sample(nothing, seed=0)
     with pytest.raises(BatchError, match="8 rollouts were sampled, 4 were scored"):
         loop.step(loop.sample(prompts(2), seed=0), Rollouts(torch.rand(4, 1), Groups.uniform(1, 4), ("a",)))
+
+
+@pytest.mark.parametrize("name", ["gd2po", "rover", "r2vpo_dual", "dhpo_entropy", "dcpo", "p3o_joint"])
+def test_two_updates_are_two_iterations_in_trl(tmp_path: Path, name: str) -> None:
+    """Off policy at the second, from the same rollouts; over two batches, so that what is remembered counts too."""
+    args = {"correct": "early", "threshold": 0.4} if name == "dcpo" else {}
+    rate = 0.02 if name == "p3o_joint" else 0.2  # at which few of its pairs have reached the clip
+    settings = {"method": name, "method_args": args, "num_iterations": 2, "max_steps": 4, "learning_rate": rate}
+    steps = record(tiny.trainer(tmp_path, **settings))
+    policy = tiny.model()
+    loop = a_loop(create(name, **args), policy, rate=rate, updates=2)
+    for first, second in zip(steps[::2], steps[1::2], strict=True):
+        policy.load_state_dict(first.parameters)
+        sampled, batch = same_rollouts(first)
+        done = loop.step(sampled, batch)
+        assert done.tokens == 2 * int(sampled.tokens[done.computed].sum())
+        gradient = {name: p.grad for name, p in policy.named_parameters()}
+        assert max(float(value.abs().max()) for value in gradient.values()) > 1e-2
+        torch.testing.assert_close(gradient, second.gradient, rtol=0, atol=2e-5)
+    if name == "r2vpo_dual":
+        assert loop.state[-1] != create(name).signal.init()[-1], "the price never moved"
+
+
+def test_a_batch_has_an_update() -> None:
+    with pytest.raises(ConfigError, match="at least one update, got 0"):
+        a_loop(create("gdpo"), updates=0)

@@ -15,7 +15,7 @@ from concord.bench.tasks import TASKS, Task
 from concord.core.errors import ConfigError, UnknownName, nearest
 from concord.methods import Method, builder, names
 
-SETTABLE = ("prompts", "group", "steps", "rate", "limit")
+SETTABLE = ("prompts", "group", "steps", "updates", "rate", "limit")
 """The fields of a task that may be set by name."""
 
 

@@ -58,7 +58,7 @@ def run(job: Job) -> list[Point]:
     torch.manual_seed(job.seed)
     policy, tokens = task.policy(job.seed % task.checkpoints)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=task.rate, weight_decay=0.0)
-    loop = Loop(policy, method, optimizer, end=tokens.end, pad=tokens.pad, limit=task.limit)
+    loop = Loop(policy, method, optimizer, end=tokens.end, pad=tokens.pad, limit=task.limit, updates=task.updates)
     points: list[Point] = []
     for step in range(task.steps):
         drawn = task.draw(job.seed, step)

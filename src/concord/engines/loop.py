@@ -7,12 +7,14 @@
         rewards = torch.tensor([[reward(text) for reward in rewards] for text in texts])
         done = loop.step(sampled, Rollouts(rewards, Groups.uniform(len(rows), G), names))
 
-Each batch of rollouts has one optimisation step, so the policy in training is the one that sampled. For several steps
-a batch, reference models, vLLM or several processes there is the TRL engine.
+For reference models, learners, vLLM or several processes there is the TRL engine.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +25,11 @@ from torch import Tensor, nn
 from concord.core.errors import BatchError, ConfigError
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome, Push
+from concord.engines import facts
 from concord.methods import Method
-from concord.objectives import PolicyBatch, Totals
+from concord.objectives import Mean, PolicyBatch, PolicyLoss, Totals
 
-SUPPLIED = frozenset({"lengths", "truncated", "response_mask"})
+SUPPLIED = frozenset({"lengths", "truncated", "response_mask", "ratio_variance"}) | facts.GIVEN
 """The columns that the loop gives a chain."""
 
 
@@ -76,8 +79,8 @@ class Done:
     Attributes:
         outcome: of the method's chain.
         computed: ``[N]`` bool, the rollouts that went through the forward and backward pass.
-        tokens: how many tokens that were, prompts included, padding not.
-        gradient: its norm, before clipping.
+        tokens: how many tokens that were, prompts included, padding not; each update counts.
+        gradient: its norm, before clipping, at the last update.
     """
 
     outcome: Outcome
@@ -101,9 +104,12 @@ class Loop:
         temperature: of the sampling, and of the probabilities in the loss, as in TRL.
         max_grad_norm: the gradient is scaled down to this norm; infinity = never.
         micro_batch: rollouts computed at a time; None = all. It changes memory and speed only.
+        updates: optimisation steps on each batch of rollouts. At the first one the policy is the one that sampled, and
+            every ratio is 1; from the second on it has moved.
 
     Raises:
-        ConfigError: the method needs a column, learner or reference model that the loop does not have, or whole groups.
+        ConfigError: the method needs a column, learner or reference model that the loop does not have, or whole
+            groups and there is a ``micro_batch``; no update.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class Loop:
         temperature: float = 1.0,
         max_grad_norm: float = 1.0,
         micro_batch: int | None = None,
+        updates: int = 1,
     ) -> None:
         if method.learner is not None or method.objective.needs_reference:
             raise ConfigError("the plain loop has no learner and no reference model; use the TRL engine")
@@ -125,10 +132,13 @@ class Loop:
             raise ConfigError(f"the method needs columns {absent}; the plain loop gives {sorted(SUPPLIED)}")
         if method.objective.whole_groups and micro_batch is not None:
             raise ConfigError("the method's loss is over whole groups: leave micro_batch out")
+        if updates < 1:
+            raise ConfigError(f"a batch of rollouts has at least one update, got {updates}")
         self.policy, self.optimizer, self.method = policy, optimizer, method
         self.end, self.pad, self.limit, self.temperature = end, pad, limit, temperature
-        self.max_grad_norm, self.micro_batch = max_grad_norm, micro_batch
+        self.max_grad_norm, self.micro_batch, self.updates = max_grad_norm, micro_batch, updates
         self.state = method.signal.init()
+        self._drift = math.nan  # mean of (ratio - 1)^2 on the batch before
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Sequence[int]], *, seed: int) -> Sampled:
@@ -176,7 +186,7 @@ class Loop:
         return Sampled(prompt_ids, prompt_mask, response_ids[:, : there.shape[1]], there, ~ended)
 
     def step(self, sampled: Sampled, batch: Rollouts) -> Done:
-        """One optimisation step on rollouts of the policy as it is.
+        """The updates of one batch of rollouts of the policy as it is.
 
         Args:
             sampled: N rollouts.
@@ -187,35 +197,34 @@ class Loop:
         """
         if (N := len(batch.groups)) != len(sampled.lengths):
             raise BatchError(f"{len(sampled.lengths)} rollouts were sampled, {N} were scored")
-        facts = {"lengths": sampled.lengths, "truncated": sampled.truncated, "response_mask": sampled.response_mask}
-        outcome = self.method.signal(batch.with_columns(**facts), self.state)
+        outcome = self.method.signal(batch.with_columns(**self._facts(sampled)), self.state)
         self.state = outcome.state
         computed = (outcome.keep if self.method.objective.every_row else outcome.pushed) & sampled.response_mask.any(1)
         counted = torch.ones_like(outcome.keep) if self.method.count_dropped else outcome.keep
         totals = Totals(sampled.lengths[counted].sum(), counted.sum())
-
-        # Zeros, not None: a step without a gradient is still a step of the optimiser's moments.
-        self.optimizer.zero_grad(set_to_none=False)
-        rows, size = computed.nonzero()[:, 0], self.micro_batch or N
-        for start in range(0, len(rows), size):
-            these = rows[start : start + size]
-            loss = self._loss(sampled.take(these), outcome.push.take(these), batch.groups.index[these], totals)
-            loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-        self.optimizer.step()
-        return Done(outcome, computed, int(sampled.tokens[computed].sum()), float(norm))
-
-    def _loss(self, sampled: Sampled, push: Push, groups: Tensor, totals: Totals) -> Tensor:
-        """The part of the step's loss that these rows have."""
-        logp, push = self.log_probs(sampled), push.cut(sampled.response_mask.shape[1])
-        # The policy has not moved since it sampled, so the ratio is 1 and carries the gradient only.
-        batch = PolicyBatch(
-            logp, logp.detach(), push.advantages, sampled.response_mask, None, None, push.columns, groups
-        )
-        return self.method.objective(batch, totals).loss
+        drifts, norm = list[Mean](), torch.zeros(())
+        parts = [
+            _Part(sampled.take(rows), outcome.push.take(rows), batch.groups.index[rows])
+            for rows in self._cut(computed.nonzero()[:, 0])
+        ]
+        for _ in range(self.updates):
+            # Zeros, not None: a step without a gradient is still a step of the optimiser's moments.
+            self.optimizer.zero_grad(set_to_none=False)
+            for part in parts:
+                loss, metrics = self._loss(part, totals)
+                loss.backward()  # type: ignore[no-untyped-call]
+                drifts += [metrics["ratio_variance"]] if "ratio_variance" in metrics else []
+            norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+            self.optimizer.step()
+        self._drift = float(functools.reduce(operator.add, drifts).value()) if drifts else math.nan
+        return Done(outcome, computed, self.updates * int(sampled.tokens[computed].sum()), float(norm))
 
     def log_probs(self, sampled: Sampled) -> Tensor:
         """``[N, T]``, in nats: log-probabilities of the response tokens; meaningless off the mask."""
+        return facts.logp(self.distribution(sampled), sampled.response_ids)
+
+    def distribution(self, sampled: Sampled) -> Tensor:
+        """``[N, T, V]``, in nats: log-probabilities over the vocabulary at the response tokens."""
         seen = torch.cat([sampled.prompt_mask, sampled.response_mask], 1).long()
         width = sampled.response_ids.shape[1]
         found: Any = self.policy(
@@ -226,7 +235,52 @@ class Loop:
             logits_to_keep=width + 1,
         )
         logp: Tensor = (found.logits[:, -width - 1 : -1] / self.temperature).log_softmax(-1)
-        return logp.gather(2, sampled.response_ids[..., None])[..., 0]
+        return logp
+
+    def _facts(self, sampled: Sampled) -> dict[str, Tensor]:
+        """The columns in :data:`SUPPLIED`, those about the distribution only if the method asks."""
+        drift = torch.full_like(sampled.lengths, self._drift, dtype=torch.float32)
+        found = {"lengths": sampled.lengths, "truncated": sampled.truncated, "response_mask": sampled.response_mask}
+        if wanted := facts.asked(self.method, self.state):
+            with torch.no_grad():
+                distribution = self.distribution(sampled)
+                found |= {name: fact(distribution, sampled.response_ids) for name, fact in wanted.items()}
+        return found | {"ratio_variance": drift}
+
+    def _cut(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Places of rows, micro-batch by micro-batch."""
+        return torch.split(rows, self.micro_batch or len(rows)) if len(rows) else ()
+
+    def _loss(self, part: _Part, totals: Totals) -> PolicyLoss:
+        """The part of the step's loss that these rows have."""
+        sampled, objective = part.sampled, self.method.objective
+        distribution = self.distribution(sampled)
+        logp, push = facts.logp(distribution, sampled.response_ids), part.push.cut(sampled.response_mask.shape[1])
+        if part.old is None:  # at the first update the policy is the one that sampled
+            part.old = logp.detach()
+        batch = PolicyBatch(
+            logp,
+            part.old,
+            push.advantages,
+            sampled.response_mask,
+            columns=push.columns,
+            groups=part.groups,
+            **{
+                name: facts.STATISTICS[name](distribution.detach(), sampled.response_ids)
+                for name in objective.statistics
+            },
+        )
+        return objective(batch, totals)
+
+
+@dataclass
+class _Part:
+    """A micro-batch, over the updates of its batch."""
+
+    sampled: Sampled
+    push: Push
+    groups: Tensor
+    old: Tensor | None = None
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

@@ -24,11 +24,12 @@ STATES, VALUES, RETURNS = "states", "values", "returns"
 class Critic:
     """The parameters of a critic: what return to expect before each token.
 
-        V[n, t] = w . h[n, t] + b        h: the policy's last hidden state, which token t is sampled from
+        V[n, t] = w . h[n, t] / H + b    h: the policy's last hidden state, which token t is sampled from, of size H
         loss = 0.5 * mean over tokens of max((V - R)^2, (clamp(V, V_old - clip, V_old + clip) - R)^2)
 
     R are the chain's ``returns`` (:class:`concord.stages.Gae`), V_old the values at sampling time. w and b begin at 0,
-    so the first batch's advantages are the returns themselves.
+    so the first batch's advantages are the returns themselves. As the sum is divided by H, one learning rate means one
+    speed of V, about that much a step, whatever the size of the policy.
 
     Attributes:
         lr: of AdamW, without weight decay.
@@ -48,7 +49,7 @@ class Critic:
     reads: ClassVar[frozenset[str]] = frozenset({STATES, "response_mask"})
     writes: ClassVar[frozenset[str]] = frozenset({VALUES})
 
-    lr: float = 1e-2
+    lr: float = 0.05
     steps: int = 8
     clip: float = 0.5
     warmup: int = 0
@@ -123,7 +124,7 @@ class CriticLearner(Learner):
         unpack(tensors, self.head, self.optimizer)
 
     def _values(self, states: Tensor, mask: Tensor) -> Tensor:
-        return torch.where(mask, self.head(states)[..., 0], 0)
+        return torch.where(mask, self.head(states / self.head.in_features)[..., 0], 0)
 
     def _states(self, batch: Rollouts) -> tuple[Tensor, Tensor]:
         """``[N, T, H]`` float32, 0 off the mask; and the mask."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from concord.core.catalogue import Card, register
 from concord.core.chain import Chain
 from concord.functional.filtration import Filter
+from concord.learners import Critic
 from concord.methods.method import Method
 from concord.objectives import Clip, PolicyObjective, TokenMean
 from concord.stages import FilterByRank, Gae, PlaceTurnRewards, Sum, Weigh, WhitenTokens
@@ -18,23 +21,35 @@ from concord.stages.combine import Weights
         formula="A_t = whiten_batch(delta_t + gamma * lam * A_t'), delta_t = r_t + gamma * V_t' - V_t",
         code="verl-project/verl@b178a3c (core_algos.py)",
         parity="verl 0.9's numbers, with holes in the mask: advantages, returns and the critic's loss to 1e-5",
-        needs=("a critic",),
     )
 )
-def ppo(*, weights: Weights = (), gamma: float = 1.0, lam: float = 0.95, clip: float = 0.2) -> Method:
+def ppo(
+    *,
+    weights: Weights = (),
+    gamma: float = 1.0,
+    lam: float = 0.95,
+    clip: float = 0.2,
+    value_lr: float = 0.05,
+    value_steps: int = 8,
+    value_clip: float = 0.5,
+) -> Method:
     """PPO with generalized advantage estimation: a critic says what to expect at each token.
 
         delta[t] = r[t] + gamma * V[t'] - V[t],   A[t] = delta[t] + gamma * lam * A[t']      t' the next sampled token
         A = (A - mean) / sqrt(var + 1e-8)         over all tokens of the batch
 
-    The reward lies on the last sampled token. The engine brings the critic's values as the column ``values`` and trains
-    it towards the outcome's column ``returns`` (:func:`concord.functional.gae.value_loss`).
+    The reward lies on the last sampled token. The critic is a head on the policy's own states
+    (:class:`concord.learners.Critic`), which Concord's trainer for TRL trains beside the policy. A loop of one's own may
+    put the values of any other critic into the column ``values``, and train it towards the outcome's column
+    ``returns`` (:func:`concord.functional.gae.value_loss`).
 
     Args:
         weights: reward weights by name; 1 where not named.
         gamma: discount for each token.
         lam: 1 = the return minus V (verl's default), 0 = the one-step error; 0.95 in the paper and in TRL.
         clip: bound on the ratio, both ways; a dual clip of 3 as in verl.
+        value_lr, value_steps, value_clip: of the critic: learning rate, optimisation steps on each batch of rollouts,
+            how far a value may move on one.
 
     A unanimous group has something to say: it did better or worse than the critic expected. A rollout's advantage in
     the outcome is the mean over its tokens.
@@ -43,6 +58,7 @@ def ppo(*, weights: Weights = (), gamma: float = 1.0, lam: float = 0.95, clip: f
     return Method(
         Chain((Weigh(weights), Sum(), Gae(gamma, lam), WhitenTokens())),
         PolicyObjective(surrogate=Clip(clip, clip, 3.0), reduce=TokenMean()),
+        learner=Critic(value_lr, value_steps, value_clip),
     )
 
 
@@ -53,11 +69,19 @@ def ppo(*, weights: Weights = (), gamma: float = 1.0, lam: float = 0.95, clip: f
         formula="PPO's A_t with r_t = turn reward / number of parts, at each turn's end",
         code="pearls-lab/meow-tea-taro@a9c248c",
         parity="the authors' numbers for two pairs of gamma and lambda, and for the placement, to 1e-6",
-        needs=("a critic", "rewards from the environment at each turn"),
+        needs=("rewards from the environment at each turn",),
     )
 )
 def turn_ppo(
-    *, weights: Weights = (), most: int = 1, gamma: float = 1.0, lam: float = 0.95, clip: float = 0.2
+    *,
+    weights: Weights = (),
+    most: int = 1,
+    gamma: float = 1.0,
+    lam: float = 0.95,
+    clip: float = 0.2,
+    value_lr: float = 0.05,
+    value_steps: int = 8,
+    value_clip: float = 0.5,
 ) -> Method:
     """PPO over several turns, each paid where it ends: the "dense" placement of meow-tea-taro.
 
@@ -72,12 +96,14 @@ def turn_ppo(
         most: how many turn rewards the environment can pay.
         gamma, lam: for each sampled token; they do not apply across what the environment wrote.
         clip: bound on the ratio, both ways.
+        value_lr, value_steps, value_clip: of the critic, as in :func:`ppo`.
 
     Source: arXiv:2510.01132. The authors' code drops turns that end beyond the prompt's width; here none is.
     """
     return Method(
         Chain((Weigh(weights), Sum(), PlaceTurnRewards(most), Gae(gamma, lam), WhitenTokens())),
         PolicyObjective(surrogate=Clip(clip, clip, 3.0), reduce=TokenMean()),
+        learner=Critic(value_lr, value_steps, value_clip),
     )
 
 
@@ -88,7 +114,6 @@ def turn_ppo(
         formula="PPO's A_t times the expected number of draws of the rollout, by its rank in the group",
         code="swtheing/PF-PPO-RLHF@4550d44 (replay_buffer.py)",
         parity="authors' weights of select_min_max, select_max_random (G = 5) and put_weight, to 1e-6",
-        needs=("a critic",),
     )
 )
 def pf_ppo(
@@ -99,6 +124,9 @@ def pf_ppo(
     gamma: float = 1.0,
     lam: float = 0.95,
     clip: float = 0.2,
+    value_lr: float = 0.05,
+    value_steps: int = 8,
+    value_clip: float = 0.5,
 ) -> Method:
     """PF-PPO: train on the rollouts whose reward can be trusted, the best and the worst of each prompt.
 
@@ -116,7 +144,7 @@ def pf_ppo(
             reward explains the true score on the rollouts it keeps.
         power: of the rule of that name.
         weights: reward weights by name; 1 where not named. Their sum is ranked.
-        gamma, lam, clip: of :func:`ppo`.
+        gamma, lam, clip, value_lr, value_steps, value_clip: of :func:`ppo`.
 
     Equals share their place, where the authors' code takes the first; a group of one is its own best and worst. Their
     ``select_max_random`` has odds 0.4 and 0.1 for every G, which are BR's at G = 5. verl's
@@ -124,4 +152,5 @@ def pf_ppo(
     Source: arXiv:2409.06957.
     """
     base = ppo(weights=weights, gamma=gamma, lam=lam, clip=clip)
-    return Method(Chain((*base.signal.stages, FilterByRank(rule, power, weights))), base.objective)
+    signal = Chain((*base.signal.stages, FilterByRank(rule, power, weights)))
+    return dataclasses.replace(base, signal=signal, learner=Critic(value_lr, value_steps, value_clip))

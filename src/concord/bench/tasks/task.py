@@ -68,6 +68,7 @@ class Task:
         steps: of a whole run: up to where its curve flattens, since methods differ on the way and not at the end.
         checkpoints: how many starting points there are; seeds take them in turn.
         prompts, group: a step's prompts, and rollouts to each.
+        updates: optimisation steps on each step's rollouts.
         rate: AdamW's learning rate.
         limit: where a response is cut, in tokens.
     """
@@ -85,6 +86,7 @@ class Task:
     checkpoints: int = 2
     prompts: int = 16
     group: int = 8
+    updates: int = 1
     rate: float = 1e-3
     limit: int = 80
 

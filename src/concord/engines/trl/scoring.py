@@ -13,19 +13,18 @@ from concord.core.chain import Chain
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
 from concord.engines.contract import MULTIMODAL
+from concord.engines.facts import GIVEN, Fact, asked
 from concord.engines.trl.hidden import HiddenStatesTrainer
 from concord.engines.trl.push import gathered
 from concord.engines.trl.rows import Batch, loss_mask
-from concord.engines.trl.vocabulary import Distributions, Fact, before, logp, mean_logp, tempered_logp, watching
+from concord.engines.trl.vocabulary import Distributions, before, watching
 from concord.functional.token_scores import token_scores
 from concord.methods import Method
 from concord.objectives.batch import Statistic
-from concord.stages import TemperedTarget
 
-STATES, SCORES, TEMPERED = "states", "token_scores", "tempered_logp"
-_FACTS: dict[str, Fact] = {"old_logp": logp, "old_mean_logp": mean_logp}
+STATES, SCORES = "states", "token_scores"
 
-SCORED = frozenset({STATES, SCORES, TEMPERED, *_FACTS})
+SCORED = GIVEN | {STATES, SCORES}
 """The columns that a pass of the policy over new rollouts gives."""
 
 
@@ -40,14 +39,16 @@ class ScoringTrainer(HiddenStatesTrainer):
       the good responses being those to which the chain gives an advantage above 0 before it reads the scores.
     """
 
+    def _check_distributions(self, method: Method) -> None:
+        """Refuse, before a run begins, a method that asks for distributions which the policy's head does not tell."""
+        if method.objective.statistics & {"mean_logp"} or method.needs & (SCORED - {STATES}):
+            Distributions(self.accelerator.unwrap_model(self.model), self.temperature)
+
     def _with_token_facts(self, batch: Rollouts, output: Batch, method: Method, state: tuple[Any, ...]) -> Rollouts:
         """The rollouts of all processes, with those of the columns :data:`SCORED` that the method needs."""
         if not (needs := method.needs & SCORED):
             return batch
-        wanted = {name: fact for name, fact in _FACTS.items() if name in needs}
-        if TEMPERED in needs:
-            wanted[TEMPERED] = tempered_logp(_temperature(method.signal, state))
-        scores = None
+        wanted, scores = asked(method, state), None
         if SCORES in needs:
             count, size = len(output["completion_ids"]), batch.groups.table.shape[0]
             mine = slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
@@ -146,11 +147,6 @@ class _TokenScores:
         self.found.append(token_scores(states, probabilities, chosen, self._mask[group], self._good[group], one))
         self._states.clear()
         self._probabilities.clear()
-
-
-def _temperature(chain: Chain, state: tuple[Any, ...]) -> float:
-    stages = zip(chain.stages, state, strict=True)
-    return next(stage.temperature(memory) for stage, memory in stages if isinstance(stage, TemperedTarget))
 
 
 def _good(chain: Chain, state: tuple[Any, ...], batch: Rollouts) -> Tensor:

@@ -30,7 +30,7 @@ from concord.engines.trl.rewards import Rewards
 from concord.engines.trl.scoring import ScoringTrainer
 from concord.functional.kl import k3
 from concord.learners import PoolingSpec
-from concord.methods import info
+from concord.methods import Method, info
 from concord.objectives import Mean, Totals
 from concord.rewards.completions import completion_text
 from concord.stages import GroupNormalize, MeasureConflicts, Sum, Weigh
@@ -116,6 +116,7 @@ class ConcordTrainer(ScoringTrainer):
         size, names = self.num_generations, self._rewards.names
         processes, columns = self.accelerator.num_processes, self._columns.names
         check_method(self._method, self.args, names, size, processes, columns)
+        self._check_distributions(self._method)
         tools = self.environment_factories is not None
         check_data(self.train_dataset, self.args, size, images=self._is_vlm, environments=tools)
 
@@ -147,7 +148,8 @@ class ConcordTrainer(ScoringTrainer):
 
     def _method_of(self, weights: Mapping[str, float]) -> Method:
         """The method with these weights, and with what a strategy adds to it."""
-        return self.args.build(weights)
+        method: Method = self.args.build(weights)
+        return method
 
     # ---- Rollouts and their signal ----
 

@@ -23,28 +23,6 @@ _SCALED = {
 Look = Callable[[Tensor], None]
 """Is shown the last hidden states ``[b, P + T, H]`` of each forward pass."""
 
-Fact = Callable[[Tensor, Tensor], Tensor]
-"""From the log-probabilities ``[T, V]`` at a response's tokens, and the tokens ``[T]``, to ``[T]``."""
-
-
-def logp(distribution: Tensor, ids: Tensor) -> Tensor:
-    """Of the sampled tokens, in nats."""
-    return distribution.gather(1, ids[:, None])[:, 0]
-
-
-def mean_logp(distribution: Tensor, ids: Tensor) -> Tensor:
-    """The mean over the vocabulary."""
-    return distribution.mean(1)
-
-
-def tempered_logp(temperature: float) -> Fact:
-    """Of the sampled tokens, were they sampled at that temperature times the run's."""
-
-    def fact(distribution: Tensor, ids: Tensor) -> Tensor:
-        return logp((distribution / temperature).log_softmax(1), ids)
-
-    return fact
-
 
 class Distributions:
     """Log-probabilities over the vocabulary, row by row: a row's ``[T, V]`` is in memory at a time, no batch's.
