@@ -35,6 +35,8 @@ COLUMNS: Mapping[str, Callable[[torch.Generator, int, torch.dtype], Tensor]] = {
     "answer_logp": lambda rng, n, dtype: -torch.rand(n, 2, generator=rng, dtype=dtype),
     "similarity": lambda rng, n, dtype: 2 * torch.rand(n, generator=rng, dtype=dtype) - 1,
     "demo_reward": lambda rng, n, dtype: torch.rand(n, generator=rng, dtype=dtype),
+    "old_mean_logp": lambda rng, n, dtype: -3 - torch.rand(n, LONGEST, generator=rng, dtype=dtype),
+    "ratio_variance": lambda rng, n, dtype: torch.full((n,), 0.02, dtype=dtype),
 }
 """Facts that methods ask for; a new entry goes to the end, so that what others draw stays the same."""
 

@@ -28,7 +28,8 @@ def section(name: str, card: Card, made: Any, found: dict[str, Any]) -> str:
     lines = ["| task | AUC | minus GDPO's, 95 % | wins | verdict | good in every reward | kept | at equal compute |"]
     lines.append("|---|---:|---:|---:|---|---:|---:|---:|")
     lines += [_row(row, name) for row in rows]
-    said = f"`{found['command']}`, {found['machine']}, {found['seeds']} seeds, paired. The columns are explained in"
+    seeds = " or ".join(str(count) for count in sorted({row["seeds"] for row in rows}))
+    said = f"`{found['command']}`, {found['machine']}, {seeds} seeds, paired. The columns are explained in"
     return "\n".join(lines) + f"\n\n{said} [Benchmark](../bench.md#what-is-compared)."
 
 

@@ -70,11 +70,7 @@ def parameters(build: Callable[..., Any], text: docstring.Docstring) -> str:
 def needs(card: Card, made: Any) -> str:
     """What an engine must supply beside rewards."""
     found = [f"the column `{column}`" for column in sorted(getattr(made, "needs", ()))]
-    objective = getattr(made, "objective", None)
-    found += ["a reference policy"] * bool(getattr(objective, "needs_reference", False))
-    found += ["micro-batches of whole groups"] * bool(getattr(objective, "whole_groups", False))
-    found += ["a learner, trained beside the policy"] * (getattr(made, "learner", None) is not None)
-    found += card.needs
+    found += [*getattr(made, "needs_further", ()), *card.needs]
     return "\n".join(f"- {need}" for need in found) or "Rewards, and who is in which group; nothing else."
 
 

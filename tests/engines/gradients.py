@@ -77,6 +77,7 @@ class Loss:
     constant: int = 1
     count_dropped: bool = True
     beta: float = 0.0
+    gamma: float = 1.0  # of revised responses
     reference: Gradient | None = None
     build: Callable[[], Any] = field(default=tiny.model)
 
@@ -137,6 +138,8 @@ def _per_token(logp: Tensor, old: Tensor, reference: Tensor | None, r: dict[str,
         gain = torch.minimum(ratio * A, ratio.clamp(1 - loss.low, 1 + loss.high) * A)
         if loss.dual is not None and A < 0:
             gain = gain.clamp(min=loss.dual * A)
+        if r["revised"]:
+            gain = A * ratio / (ratio + loss.gamma)
         term = -gain
         if reference is not None:
             d = reference[t] - logp[t]
@@ -155,6 +158,7 @@ def _rows(batch: dict[str, Tensor]) -> Iterable[dict[str, Any]]:
             "mask": mask[here],
             "advantage": float(batch["advantages"][i]),
             "keep": bool(batch["keep"][i]),
+            "revised": "concord/revised" in batch and bool(batch["concord/revised"][i]),
         }
 
 

@@ -124,8 +124,8 @@ def test_a_micro_batch_that_is_not_the_whole_generation_is_refused(tmp_path: Pat
 
 
 def test_a_column_that_nobody_computes_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'nthr' needs columns \['token_scores'\]; TRL gives .*'response_mask'"):
-        tiny.trainer(tmp_path, method="nthr")
+    with pytest.raises(ConfigError, match=r"'copo' needs columns \['answers'\]; there are .*'response_mask'.*columns="):
+        tiny.trainer(tmp_path, method="copo")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engines import tiny
+from concord import create
+from tests.engines import improving, tiny
 from tests.engines.gradients import Loss, Step, assert_gradients, assert_table, expected
+from tests.engines.scored import by_hand, padded
+from tests.engines.test_columns_processes import joined as rollouts_of
 from tests.engines.worker import CASES, run
 
 LOSSES = {
@@ -46,6 +49,13 @@ def test_the_gradient_is_that_of_the_joined_batch(ranks: list[dict[str, Any]], c
         assert_gradients(steps_of(rank, case), expected(whole, loss))
 
 
+def test_the_batch_before_is_trained_on_again_on_whichever_process_its_rows_are(ranks: list[dict[str, Any]]) -> None:
+    means = [entry["reward"] for entry in ranks[0]["pipo"]["log"] if "reward" in entry]
+    wanted = list(improving.by_hand(joined(ranks, "pipo"), means, Loss(mean="sequence")))
+    for rank in ranks:
+        assert_gradients(steps_of(rank, "pipo"), wanted, tolerance=3e-6)
+
+
 def test_some_micro_batch_had_nothing_to_compute(ranks: list[dict[str, Any]]) -> None:
     kept = [[int(b["keep"].sum()) for b in step.batches] for rank in ranks for step in steps_of(rank, "idle")]
     assert any(0 in batches for batches in kept)
@@ -80,3 +90,35 @@ def test_a_fault_in_one_process_stops_both_and_both_say_why(ranks: list[dict[str
         assert rank["stopped"].startswith(
             "reward 'elsewhere': 8 of 16 scores failed; the first: LookupError: only here"
         )
+
+
+def test_the_facts_of_both_meet_in_one_chain(ranks: list[dict[str, Any]]) -> None:
+    """DCPO's advantages, token by token, from log-probabilities worked out row by row."""
+    batches = [steps_of(rank, "dcpo")[0].batches[0] for rank in ranks]
+    sampled, batch = rollouts_of(batches)
+    parts = {"prompt_ids": sampled.prompt_ids, "prompt_mask": sampled.prompt_mask}
+    parts |= {"completion_ids": sampled.response_ids, "completion_mask": sampled.response_mask}
+    rows = by_hand(parts, steps_of(ranks[0], "dcpo")[0].parameters)
+    for row in rows:
+        tokens = row["response"][:, None]
+        row["old"] = row["logp"].gather(1, tokens)[:, 0]
+        row["hot"] = (row["logp"] / 1.2).log_softmax(1).gather(1, tokens)[:, 0]
+    width = sampled.response_ids.shape[1]
+    facts = {"old_logp": padded(rows, "old", width), "tempered_logp": padded(rows, "hot", width)}
+    outcome = create("dcpo").signal(batch.with_columns(**facts, response_mask=sampled.response_mask))
+    for part, wanted in zip(
+        batches, outcome.push.advantages.split([len(part["keep"]) for part in batches]), strict=True
+    ):
+        found = part["advantages"]
+        torch.testing.assert_close(found, wanted[:, : found.shape[1]], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["thr", "ppo"])
+def test_tokens_told_apart_are_the_same_step_on_both(ranks: list[dict[str, Any]], case: str) -> None:
+    for one, other in zip(*(steps_of(rank, case) for rank in ranks), strict=True):
+        assert one.batches[0]["advantages"].ndim == 2
+        assert all(torch.equal(one.gradient[name], other.gradient[name]) for name in one.gradient)
+    if case == "ppo":
+        heads = [rank[case]["learner"] for rank in ranks]
+        assert heads[0]["module.weight"].abs().max() > 0
+        assert all(torch.equal(heads[1][name], value) for name, value in heads[0].items())

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from concord.core.errors import RewardError
-from tests.engines import tiny
+from tests.engines import improving, tiny
 from tests.engines.gradients import record
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +32,13 @@ CASES: dict[str, dict[str, Any]] = {
         "method": "clipo", "method_args": {"threshold": 0.4, "dim": 8}, "rewards": [tiny.early],
         "num_generations": 8, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2,
     },
+    # Twelve rows a process: the second of three groups is split.
+    "pipo": {
+        "cls": improving.TRAINER, "method": "grpo", "rewards": [tiny.early], **improving.CUT, "num_generations": 8,
+        "per_device_train_batch_size": 3, "max_steps": 12,
+    },
+    **{name: {"method": name, "rewards": [tiny.first_letter], "per_device_train_batch_size": 4}
+       for name in ("dcpo", "thr", "ppo")},
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import torch
 
 from concord import Groups, Rollouts, create
 from concord.core.errors import BatchError, ConfigError
-from concord.objectives import PolicyBatch
-from concord.stages import BoundedTarget, SoftenSharedTokens
+from concord.objectives import Objective, PolicyBatch
+from concord.stages import BoundedTarget, ReweighDominantTokens, SoftenSharedTokens
 from tests.batches import make_batch
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "gbpo.json").read_text())
@@ -78,7 +79,7 @@ def test_a_target_outside_its_range_is_refused(changes: dict[str, float], messag
         create("gbpo", **changes)
 
 
-@pytest.mark.parametrize("stage", [BoundedTarget(), SoftenSharedTokens()])
+@pytest.mark.parametrize("stage", [BoundedTarget(), SoftenSharedTokens(), ReweighDominantTokens()])
 def test_stages_for_one_channel_say_so(stage: Any) -> None:
     batch, _ = make_batch()
     chain = create("gbpo").signal.without("sum").replace("bounded_target", stage)
@@ -106,26 +107,47 @@ def test_a_pairs_loss_is_half_its_rewards_gap_times_that_of_the_ratios() -> None
     assert loss.item() == pytest.approx(-(1.5 / 2) * (first - second))
 
 
-def test_over_all_pairs_of_a_bandit_its_gradient_is_the_policy_gradient_on_and_off_policy() -> None:
+@pytest.mark.parametrize("name", ["p3o", "p3o_joint"])
+def test_over_all_pairs_of_a_bandit_its_gradient_is_the_policy_gradient_off_policy(name: str) -> None:
     """Enumerated: pairs of two arms weighed by the probability that the sampling policy drew them."""
     rewards = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
     logits = torch.tensor([0.1, 0.8, -0.5], dtype=torch.float64, requires_grad=True)
     old = torch.tensor([0.1, 0.7, -0.45], dtype=torch.float64).log_softmax(0)
     logp = logits.log_softmax(0)
     want = torch.autograd.grad(-(logp.exp() * rewards).sum(), logits, retain_graph=True)[0]
-    method, total = create("p3o", clip=0.9), torch.zeros((), dtype=torch.float64)
+    method, total = create(name, clip=0.9), torch.zeros((), dtype=torch.float64)
+    groups = torch.zeros(2, dtype=torch.long)
     for i, j in itertools.product(range(3), repeat=2):
         advantages = method.signal(rewarded([rewards[i].item(), rewards[j].item()])).advantages
         places = torch.tensor([i, j])
-        batch = PolicyBatch(logp[places][:, None], old[places][:, None], advantages, torch.ones(2, 1).bool())
+        mask = torch.ones(2, 1).bool()
+        batch = PolicyBatch(logp[places][:, None], old[places][:, None], advantages, mask, groups=groups)
         total = total + (old[i] + old[j]).exp() * method.objective(batch).loss
     torch.testing.assert_close(torch.autograd.grad(total, logits)[0], want)
+
+
+@pytest.mark.parametrize("rewards", [[2.0, 0.5], [1.0, 0.0, 0.0, 3.0, -1.0], [0.7, 0.7, 0.7], [4.0]])
+def test_on_policy_the_joint_clip_has_p3os_gradient(rewards: list[float]) -> None:
+    logp = -torch.rand(len(rewards), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    groups, mask, found = torch.zeros(len(rewards), dtype=torch.long), torch.ones_like(logp).bool(), []
+    for name in ("p3o", "p3o_joint"):
+        method, leaf = create(name), logp.clone().requires_grad_()
+        advantages = method.signal(rewarded(rewards)).advantages
+        loss = method.objective(PolicyBatch(leaf, logp, advantages, mask, groups=groups)).loss
+        found.append(torch.autograd.grad(loss, leaf)[0])
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-15)
 
 
 # ---- The others ----
 
 
-@pytest.mark.parametrize(("name", "like"), [("r2vpo", "grpo"), ("dhpo", "gspo"), ("nthr", "grpo"), ("dhpo", "grpo")])
+ALIKE = [
+    ("r2vpo", "grpo"), ("dhpo", "gspo"), ("dhpo", "grpo"), ("dhpo_entropy", "dhpo"), ("nthr", "grpo"), ("rapo", "grpo"),
+    ("thr", "grpo"), ("r2vpo_dual", "r2vpo"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "like"), ALIKE)
 @pytest.mark.parametrize("numerics", ["verl", "trl"])
 def test_they_start_from_grpos_advantage(name: str, like: str, numerics: str) -> None:
     batch, _ = make_batch(missing=0.1)
@@ -134,14 +156,56 @@ def test_they_start_from_grpos_advantage(name: str, like: str, numerics: str) ->
     assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("weight", "like"), [(1.0, "grpo"), (0.0, "gspo")])
-def test_dhpo_at_its_ends(weight: float, like: str) -> None:
+def micro_batch(shift: float = 0.001, **parts: torch.Tensor) -> PolicyBatch:
     g = torch.Generator().manual_seed(3)
     logp = -torch.rand(5, 6, generator=g, dtype=torch.float64)
-    old = logp + 0.001 * torch.randn(5, 6, generator=g, dtype=torch.float64)
-    batch = PolicyBatch(logp, old, torch.randn(5, generator=g).double(), torch.rand(5, 6, generator=g) > 0.2)
+    old = logp + shift * torch.randn(5, 6, generator=g, dtype=torch.float64)
+    advantages, mask = torch.randn(5, generator=g).double(), torch.rand(5, 6, generator=g) > 0.2
+    return PolicyBatch(logp.requires_grad_(), old, advantages, mask, **parts)
+
+
+def loss_and_gradient(objective: Objective, batch: PolicyBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    loss = objective(batch).loss
+    return loss.detach(), torch.autograd.grad(loss, batch.logp)[0]
+
+
+@pytest.mark.parametrize(("weight", "like"), [(1.0, "grpo"), (0.0, "gspo")])
+def test_dhpo_at_its_ends(weight: float, like: str) -> None:
+    batch = micro_batch()
     one = create("dhpo", weight=weight).objective(batch).loss
     torch.testing.assert_close(one, create(like, numerics="trl").objective(batch).loss)
+
+
+@pytest.mark.parametrize(("entropy", "like"), [(0.7, "grpo"), (0.0, "gspo")])
+def test_dhpo_where_all_tokens_are_as_undecided(entropy: float, like: str) -> None:
+    batch = micro_batch(entropy=torch.full((5, 6), entropy, dtype=torch.float64))
+    one, other = (create(name, numerics="trl").objective for name in ("dhpo_entropy", like))
+    torch.testing.assert_close(loss_and_gradient(one, batch), loss_and_gradient(other, batch), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("numerics", ["verl", "trl"])
+def test_rapo_without_its_penalties_is_grpo(numerics: str) -> None:
+    batch = micro_batch(0.5, ref_logp=-torch.ones(5, 6, dtype=torch.float64))
+    one = create("rapo", beta=0.0, entropy=0.0, numerics=numerics).objective
+    other = create("grpo", numerics=numerics).objective
+    torch.testing.assert_close(loss_and_gradient(one, batch), loss_and_gradient(other, batch), rtol=1e-12, atol=1e-15)
+
+
+def test_rapo_adds_to_grpo_what_its_penalties_are_in_a_slow_loop() -> None:
+    ref = -torch.rand(5, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    batch = micro_batch(0.5, ref_logp=ref)
+    want = create("grpo").objective(batch).loss.item()
+    for i, row in enumerate(batch.mask.tolist()):
+        steps = [t for t, on in enumerate(row) if on]
+        for t in steps:
+            logp, old = batch.logp[i, t].item(), batch.old_logp[i, t].item()
+            u = math.exp(ref[i, t].item() - logp)
+            penalty = 0.3 * (u * math.log(u) - u + 1) + 0.2 * math.exp(logp - old) * logp
+            want += penalty / len(steps) / len(batch.mask)
+    rapo = create("rapo", beta=0.3, entropy=0.2).objective
+    assert rapo(batch).loss.item() == pytest.approx(want, rel=1e-12)
+    assert rapo.needs_reference
+    assert rapo.every_row
 
 
 def test_real_reads_signs_so_the_size_of_rewards_does_not_matter() -> None:

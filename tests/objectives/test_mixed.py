@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError, MissingColumn
-from concord.objectives import Clip, MixedPolicy, PolicyBatch, PolicyObjective, TokenMean
+from concord.objectives import Clip, MixedPolicy, PolicyBatch, PolicyObjective, RandomPolicyValue, TokenMean
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "herl.json").read_text())
 
@@ -57,6 +57,9 @@ def test_the_weight_of_a_revised_token_is_greatest_at_gamma() -> None:
 def test_it_says_what_it_reads_and_refuses_a_negative_gamma() -> None:
     assert PolicyObjective(surrogate=MixedPolicy()).reads == {"revised"}
     assert MixedPolicy(own=Clip()) != MixedPolicy()
+    assert not PolicyObjective(surrogate=MixedPolicy()).every_row
+    mixed = PolicyObjective(surrogate=MixedPolicy(own=RandomPolicyValue()))
+    assert (mixed.reads, mixed.statistics, mixed.every_row) == ({"revised", "old_mean_logp"}, {"mean_logp"}, True)
     with pytest.raises(ConfigError, match="gamma"):
         MixedPolicy(-0.1)
     with pytest.raises(MissingColumn, match="revised"):

@@ -67,6 +67,9 @@ def test_paths_start_at_the_files_folder(run_yaml: Path, monkeypatch: pytest.Mon
     assert config.data.path == str(folder / "rows.jsonl")
     assert config.rewards["correctness"].path == f"{folder}/my_rewards.py:correctness"
     assert config.rewards["length"].path == "concord.rewards.toolrl:length"
+    assert load_text(folder, MINIMAL + "columns: {answers: my.py:last, tag: a.module:tag}").columns == {
+        "answers": f"{folder}/my.py:last", "tag": "a.module:tag",
+    }  # fmt: skip
     assert config.model == "some/model"
     assert load_config("../run.yaml", ["model=tiny"]).model == "tiny"  # no such folder here: an id on the hub
     assert load_text(folder, MINIMAL.replace("some/model", "tiny")).model == str(folder / "tiny")

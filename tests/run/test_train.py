@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from concord.core.errors import RewardError, RunFolderError
+from concord.core.errors import ConfigError, RewardError, RunFolderError
 from concord.run.config import load_config
 from concord.run.train import config_hash, train
 
@@ -83,6 +83,17 @@ def test_resuming_ends_where_the_whole_run_ends(run_file: Path) -> None:
     assert all(torch.equal(got[name], want[name]) for name in want)
     assert resumed.base == whole.base
     assert resumed.trained == whole.trained
+
+
+def test_a_method_whose_column_is_a_function_of_the_users(run_file: Path) -> None:
+    column = f"columns.answers={run_file.parent / 'my_rewards.py'}:last"
+    done = train(load_config(run_file, ["method=copo", column]), console=QUIET)
+    history = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(entry["concord/blend_by_consistency/entropy"] > 0 for entry in history if "reward" in entry)
+    with pytest.raises(
+        ConfigError, match=r"column 'answers': .*my_rewards.py has no function 'lst'; did you mean 'last'"
+    ):
+        train(load_config(run_file, ["method=copo", column[:-4] + "lst", "out=b"]), console=QUIET)
 
 
 def test_lora(run_file: Path) -> None:

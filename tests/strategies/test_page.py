@@ -21,5 +21,5 @@ def test_its_python_runs(number: int) -> None:
 
 def test_its_tables_are_the_catalogues() -> None:
     listed = set(re.findall(r"^\| `(\w+)` ", PAGE, re.MULTILINE))
-    rooms = ("concord.rewards.published", "concord.strategies")
+    rooms = ("concord.rewards.published", "concord.strategies", "concord.methods.improvement")
     assert listed == {name for name in names("*", "reward", "strategy") if builder(name).__module__.startswith(rooms)}

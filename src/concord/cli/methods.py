@@ -42,5 +42,6 @@ def _needs(name: str, card: concord.Card) -> list[str]:
     """What a method needs beside rewards."""
     needs = list(card.needs)
     if card.kind in ("advantage", "loss"):
-        needs += sorted(concord.create(name).needs)
+        method = concord.create(name)
+        needs += [*sorted(method.needs), *method.needs_further]
     return needs

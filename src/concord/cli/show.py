@@ -56,7 +56,7 @@ def _texts(made: Method) -> dict[str, str]:
     return {
         "loss": repr(made.objective),
         "learner": repr(made.learner) if made.learner else "none",
-        "needs": ", ".join(sorted(made.needs)) or "rewards only",
+        "needs": ", ".join([*sorted(made.needs), *made.needs_further]) or "rewards only",
         "dropped rollouts": "stay in the denominators" if made.count_dropped else "leave the denominators",
     }
 

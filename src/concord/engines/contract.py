@@ -54,6 +54,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "_remove_unused_columns": ("dataset", "description"),
     "_save_optimizer_and_scheduler": ("output_dir",),
     "_load_optimizer_and_scheduler": ("checkpoint",),
+    "_log_completion_extra": ("column", "values"),
     "train": ("resume_from_checkpoint",),
 }
 """Methods of GRPOTrainer that are overridden or called, and the parameters relied on."""

@@ -5,22 +5,25 @@ from concord.methods.blends import copo, dcpo
 from concord.methods.contrastive import clipo, with_contrastive
 from concord.methods.critic import pf_ppo, ppo, turn_ppo
 from concord.methods.demonstration import sft_chi_squared, sft_hellinger, sft_total_variation
+from concord.methods.exploration import rapo, rover
 from concord.methods.group import dapo, dr_grpo, grpo, gspo, gspo_token, lite_ppo, rloo
 from concord.methods.improvement import PolicyImprovement, pipo
 from concord.methods.judged import brpo, spo
-from concord.methods.losses import dhpo, gbpo, p3o, r2vpo
+from concord.methods.losses import dhpo, dhpo_entropy, gbpo, p3o
 from concord.methods.method import Method
 from concord.methods.multi import gd2po, gd2po_hard, gdpo
 from concord.methods.preference import cdpo, dno, dpo, ipo, ipo_sum, power_dl, rpo, rpo_mean, rpo_tokens
 from concord.methods.registry import create
 from concord.methods.reinforce import reinforce_pp, reinforce_pp_baseline
+from concord.methods.revision import with_revisions
 from concord.methods.risk import group_cvar, risk_po
 from concord.methods.selection import contrastive_subset, grpo_s
 from concord.methods.token_reward import rto
-from concord.methods.tokens import nthr
+from concord.methods.tokens import nthr, thr
+from concord.methods.trust_region import r2vpo, r2vpo_dual
 from concord.methods.turns import eapo, igpo, rlvmr
 from concord.methods.weights import adora, bnpo
-from concord.methods.whole_groups import copg, real
+from concord.methods.whole_groups import copg, p3o_joint, real
 
 __all__ = [
     "Card",
@@ -39,6 +42,7 @@ __all__ = [
     "dapo",
     "dcpo",
     "dhpo",
+    "dhpo_entropy",
     "dno",
     "dpo",
     "dr_grpo",
@@ -60,11 +64,14 @@ __all__ = [
     "names",
     "nthr",
     "p3o",
+    "p3o_joint",
     "pf_ppo",
     "pipo",
     "power_dl",
     "ppo",
     "r2vpo",
+    "r2vpo_dual",
+    "rapo",
     "real",
     "register",
     "reinforce_pp",
@@ -72,6 +79,7 @@ __all__ = [
     "risk_po",
     "rloo",
     "rlvmr",
+    "rover",
     "rpo",
     "rpo_mean",
     "rpo_tokens",
@@ -80,6 +88,8 @@ __all__ = [
     "sft_hellinger",
     "sft_total_variation",
     "spo",
+    "thr",
     "turn_ppo",
     "with_contrastive",
+    "with_revisions",
 ]

@@ -39,8 +39,8 @@ def ppo(
         A = (A - mean) / sqrt(var + 1e-8)         over all tokens of the batch
 
     The reward lies on the last sampled token. The critic is a head on the policy's own states
-    (:class:`concord.learners.Critic`), which Concord's trainer for TRL trains beside the policy. A loop of one's own may
-    put the values of any other critic into the column ``values``, and train it towards the outcome's column
+    (:class:`concord.learners.Critic`), which Concord's trainer for TRL trains beside the policy. A loop of one's own
+    may put the values of any other critic into the column ``values``, and train it towards the outcome's column
     ``returns`` (:func:`concord.functional.gae.value_loss`).
 
     Args:

@@ -150,7 +150,8 @@ def pipo(
         xi = (mean reward - mean of the last K) / their deviation,     phi = xi if xi >= 0 else slack * xi
         C[i] = phi * G * A[i] / sum_g |A|       for the rollouts i of the batch before
 
-    :class:`PolicyImprovement` says how a loop uses it.
+    :class:`PolicyImprovement` says how a loop uses it; for TRL there is
+    ``concord.engines.trl.improvement.ImprovingTrainer``.
 
     Args:
         base, base_args: the method, and its other parameters.

@@ -8,13 +8,12 @@ from concord.methods.method import Method
 from concord.methods.numerics import Numerics, constants
 from concord.objectives import (
     Clip,
+    EntropyHybridClip,
     HybridClip,
     PolicyObjective,
     RatioRegression,
-    RatioVariance,
     SequenceMean,
     TokenMean,
-    Unclipped,
     WholeSequenceRatio,
 )
 from concord.stages import BoundedTarget, GroupNormalize, LeaveOneOut, Sum, Weigh
@@ -59,41 +58,6 @@ def gbpo(*, weights: Weights = (), low: float = 0.3, high: float = 0.3, temperat
 
 @register(
     Card(
-        title="Ratio-Variance Regularized Policy Optimization for Efficient LLM Fine-tuning",
-        arxiv="2601.03320",
-        formula="GRPO's A; loss = -ratio A + c (ratio - 1)^2, no clip",
-        certainty="low",
-        parity="relation: on policy its gradient is REINFORCE's",
-        kind="loss",
-    )
-)
-def r2vpo(*, weights: Weights = (), coefficient: float = 0.04, numerics: Numerics = "verl") -> Method:
-    """R2VPO: the ratio's variance is priced, in place of a clip.
-
-        A[n] = (r[n] - mean_g) / (std_g + eps)
-        loss = sum over tokens of (-ratio * A[n] + coefficient * (ratio - 1)^2) / tokens
-
-    The gradient of a token is ``-ratio * (A - 2 * coefficient * (ratio - 1))`` times that of its log-probability: a
-    price that rises with the distance, where a clip takes the whole gradient away. ``coefficient=0`` has no brake.
-
-    Args:
-        weights: reward weights by name; 1 where not named.
-        coefficient: the price.
-        numerics: "verl" (eps 1e-6) or "trl" (eps 1e-4).
-
-    Assumed: the paper bounds the variance by a primal-dual step, of which the bound and the rate are not in the
-    sources at hand. Here the dual variable is a constant, 0.04 as in a third party's version; one ratio a token, and
-    GRPO's advantage and the mean over tokens are assumed too. Also a rollout with advantage 0 has a gradient once the
-    policy has moved. Source: arXiv:2601.03320, and arXiv:2605.26784.
-    """
-    return Method(
-        Chain((Weigh(weights), Sum(), GroupNormalize(constants(numerics).eps))),
-        PolicyObjective(surrogate=Unclipped(), reduce=TokenMean(), penalties=(RatioVariance(coefficient),)),
-    )
-
-
-@register(
-    Card(
         title="Orchestrating Tokens and Sequences: Dynamic Hybrid Policy Optimization for RLVR",
         arxiv="2601.05607",
         formula="GRPO's A; loss = w clip(token ratio) + (1 - w) clip(sequence ratio), each in its own range",
@@ -126,10 +90,55 @@ def dhpo(
         numerics: "verl" (eps 1e-6) or "trl" (eps 1e-4). Neither has a dual clip here.
 
     Assumed: that each part takes its own pessimistic minimum, so an outlier in one does not silence the other; the
-    bounds, GRPO's and GSPO's; the mean over responses. The variant whose weight follows the token's entropy is not
-    here: its function is not in the sources at hand. Source: arXiv:2601.05607.
+    bounds, GRPO's and GSPO's; the mean over responses. The variant whose weight follows the token's entropy is
+    ``dhpo_entropy``. Source: arXiv:2601.05607.
     """
     surrogate = HybridClip(Clip(clip, clip), Clip(sequence_low, sequence_high), weight)
+    return Method(
+        Chain((Weigh(weights), Sum(), GroupNormalize(constants(numerics).eps))),
+        PolicyObjective(surrogate=surrogate, reduce=SequenceMean()),
+    )
+
+
+@register(
+    Card(
+        title="Orchestrating Tokens and Sequences: Dynamic Hybrid Policy Optimization for RLVR",
+        arxiv="2601.05607",
+        formula="GRPO's A; loss = w[t] clip(token ratio) + (1 - w[t]) clip(sequence ratio), w[t] = H[t] / max_t H[t]",
+        certainty="low",
+        parity="relations: equal entropies are GRPO, none is GSPO, in value and gradient; slow loop",
+        kind="loss",
+    )
+)
+def dhpo_entropy(
+    *,
+    weights: Weights = (),
+    clip: float = 0.2,
+    sequence_low: float = 3e-4,
+    sequence_high: float = 4e-4,
+    numerics: Numerics = "verl",
+) -> Method:
+    """Dynamic Hybrid Policy Optimization, the entropy-guided variant: its own ratio where a token is undecided.
+
+        A[n] = (r[n] - mean_g) / (std_g + eps)
+        loss = mean over responses of the mean over tokens of
+               w[n, t] * clipped(ratio[n, t], A[n]) + (1 - w[n, t]) * clipped(s[n], A[n])
+        w[n, t] = H[n, t] / max_t(H[n, t]),  H the policy's entropy at the token, without gradient
+        s[n] = exp(sum_t (logp - old_logp) / length[n])
+
+    Args:
+        weights: reward weights by name; 1 where not named.
+        clip: bound on the token's ratio, both ways.
+        sequence_low, sequence_high: bounds on the response's ratio.
+        numerics: "verl" (eps 1e-6) or "trl" (eps 1e-4). Neither has a dual clip here.
+
+    A response without entropy at any token has ``w = 0``, GSPO's loss; one with the same at all has ``w = 1``, GRPO's.
+
+    Assumed: the function ``w``. The sources at hand say that it is of the token's entropy, without gradient, and that
+    each ratio is clipped before they are mixed; not which function. This one has no scale and no parameter. What
+    ``dhpo`` assumes is assumed here too. Source: descriptions of arXiv:2601.05607; nothing claims parity.
+    """
+    surrogate = EntropyHybridClip(Clip(clip, clip), Clip(sequence_low, sequence_high))
     return Method(
         Chain((Weigh(weights), Sum(), GroupNormalize(constants(numerics).eps))),
         PolicyObjective(surrogate=surrogate, reduce=SequenceMean()),
@@ -160,9 +169,8 @@ def p3o(*, weights: Weights = (), clip: float = 0.2) -> Method:
         weights: reward weights by name; 1 where not named.
         clip: bound on the response's ratio, both ways.
 
-    Assumed: the clip's form and its bound. The paper's second form (V2, the pair's ratios clipped together) is not
-    here: its expression is not in the sources at hand. The paper's KL term comes from the engine's ``beta``, in the
-    loss. Source: arXiv:2310.00212.
+    Assumed: the clip's form and its bound. The paper's second form (V2, the pair's ratios clipped together) is
+    ``p3o_joint``. The paper's KL term comes from the engine's ``beta``, in the loss. Source: arXiv:2310.00212.
     """
     return Method(
         Chain((Weigh(weights), Sum(), LeaveOneOut())),

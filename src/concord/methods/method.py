@@ -37,3 +37,16 @@ class Method:
         if self.learner is None:
             return self.signal.needs
         return (self.signal.needs - self.learner.writes) | self.learner.reads
+
+    @property
+    def needs_further(self) -> tuple[str, ...]:
+        """What it needs of an engine that is no column, in words."""
+        objective = self.objective
+        found = {
+            "a reference policy": objective.needs_reference,
+            "micro-batches of whole groups": objective.whole_groups,
+            "the policy's entropy at each token": "entropy" in objective.statistics,
+            "the policy's mean log-probability over the vocabulary at each token": "mean_logp" in objective.statistics,
+            "a learner, trained beside the policy": self.learner is not None,
+        }
+        return tuple(what for what, needed in found.items() if needed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concord.core.catalogue import Card, register
 from concord.core.chain import Chain
 from concord.methods.method import Method
-from concord.objectives import ContrastivePairs, GroupClassification
+from concord.objectives import ContrastivePairs, GroupClassification, JointPairClip
 from concord.stages import Centre, GroupNormalize, Sum, Weigh
 from concord.stages.combine import Weights
 
@@ -72,3 +72,37 @@ def copg(*, weights: Weights = (), beta: float = 0.1) -> Method:
     found.
     """
     return Method(Chain((Weigh(weights), Sum(), Centre())), ContrastivePairs(beta))
+
+
+@register(
+    Card(
+        title="Pairwise Proximal Policy Optimization: Harnessing Relative Feedback for LLM Alignment",
+        arxiv="2310.00212",
+        formula="pair loss = -sg(rho_i rho_j) d min(log(rho_i / rho_j), log(1 + clip)), d = (r_i - r_j) / 2 >= 0",
+        certainty="low",
+        parity="relations: p3o's gradient on policy; a bandit's policy gradient off policy, enumerated; slow loop",
+        kind="loss",
+    )
+)
+def p3o_joint(*, weights: Weights = (), clip: float = 0.2) -> Method:
+    """Pairwise PPO, clipped jointly (V2): a pair is pushed until the better's ratio is 1 + clip times the other's.
+
+        rho = exp(sum_t (logp - old_logp)),   d = (r[i] - r[j]) / 2 >= 0
+        pair loss = -sg(rho[i] * rho[j]) * d * min(log(rho[i] / rho[j]), log(1 + clip)),   sg = no gradient
+        loss = mean over responses of the mean over their pairs
+
+    A number added to all rewards of a prompt changes nothing. On policy the loss is 0 and its gradient that of ``p3o``;
+    off policy it differs: here the clip looks at the pair, there at each response, and both ratios weigh the pair.
+
+    Args:
+        weights: reward weights by name; 1 where not named.
+        clip: bound on the ratio of the two ratios, above 1.
+
+    The clip is of the better response over the worse, so it does not matter in which order a pair is written down.
+    Groups of one, and groups whose rewards are all equal, have loss 0. An engine must hand over whole groups.
+
+    Assumed: this expression, and p3o's bound. The sources at hand say that the two are clipped together, not how; and
+    that importance weights are clipped too, which ``rho[i] * rho[j]`` is not. The paper's KL term comes from the
+    engine's ``beta``, in the loss. Source: arXiv:2310.00212.
+    """
+    return Method(Chain((Weigh(weights), Sum(), Centre())), JointPairClip(clip))

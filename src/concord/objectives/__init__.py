@@ -6,10 +6,11 @@ from concord.objectives.classification import GroupClassification
 from concord.objectives.contrastive import ContrastivePairs
 from concord.objectives.demonstration import ChiSquared, Hellinger, TotalVariation
 from concord.objectives.exploration import EntropyBonus, ForwardKl
-from concord.objectives.hybrid import HybridClip
+from concord.objectives.hybrid import EntropyHybridClip, HybridClip
 from concord.objectives.label import DynamicLabel, FixedLabel, Label, TeacherLabel
 from concord.objectives.mixed import MixedPolicy
 from concord.objectives.objective import Objective, PolicyLoss
+from concord.objectives.pair_clip import JointPairClip
 from concord.objectives.pair_loss import Logistic, PairLoss, SquaredMargin
 from concord.objectives.pairs import PairBatch, Responses
 from concord.objectives.penalty import Kl, Penalty
@@ -21,8 +22,9 @@ from concord.objectives.regression import RatioRegression
 from concord.objectives.score import LogRatio, MeanLogRatio, Score, WeightedLogp
 from concord.objectives.sft import ChosenMeanNll, ChosenNll, ChosenTokenNll
 from concord.objectives.surrogate import Clip, Surrogate
-from concord.objectives.trust_region import RatioVariance
+from concord.objectives.trust_region import PricedVariance, RatioVariance
 from concord.objectives.unclipped import Unclipped
+from concord.objectives.valuation import RandomPolicyValue
 
 __all__ = [
     "BlendedClip",
@@ -34,12 +36,14 @@ __all__ = [
     "ContrastivePairs",
     "DynamicLabel",
     "EntropyBonus",
+    "EntropyHybridClip",
     "FixedLabel",
     "FixedLength",
     "ForwardKl",
     "GroupClassification",
     "Hellinger",
     "HybridClip",
+    "JointPairClip",
     "Kl",
     "Label",
     "LogRatio",
@@ -56,6 +60,8 @@ __all__ = [
     "PolicyObjective",
     "PreferenceLoss",
     "PreferenceObjective",
+    "PricedVariance",
+    "RandomPolicyValue",
     "RatioRegression",
     "RatioVariance",
     "Responses",

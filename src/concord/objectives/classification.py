@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError
-from concord.objectives.batch import Mean, PolicyBatch, Statistic, Totals
+from concord.objectives.batch import Mean, PolicyBatch, Totals
 from concord.objectives.objective import PolicyLoss
 from concord.objectives.penalty import Penalty
-from concord.objectives.whole_groups import peers, penalised, per_response
+from concord.objectives.whole_groups import WholeGroups, peers, penalised, per_response
 
 
 @dataclass(frozen=True)
-class GroupClassification:
+class GroupClassification(WholeGroups):
     """The sign of the advantage is a response's label, its change in log-probability the score.
 
         s[i] = mean_t(logp - old_logp)
@@ -52,35 +51,6 @@ class GroupClassification:
             count = torch.ones_like(score).sum()
             metrics = {"labelled": Mean(both.sum(), count), "score": Mean(score.sum(), count)}
         return PolicyLoss(penalised(loss, self.penalties, batch, totals), metrics)
-
-    @property
-    def reads(self) -> frozenset[str]:
-        """No column."""
-        return frozenset()
-
-    @property
-    def statistics(self) -> frozenset[Statistic]:
-        """None."""
-        return frozenset()
-
-    @property
-    def whole_groups(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def every_row(self) -> bool:
-        """Whether a penalty acts where there is no label."""
-        return bool(self.penalties)
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether a penalty reads the reference policy."""
-        return any(penalty.needs_reference for penalty in self.penalties)
-
-    def with_penalty(self, penalty: Penalty) -> GroupClassification:
-        """The same objective with one more penalty."""
-        return dataclasses.replace(self, penalties=(*self.penalties, penalty))
 
 
 def _log_one_plus_sum(x: Tensor, where: Tensor) -> Tensor:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from concord.core.errors import BatchError, ConfigError
-from concord.objectives.batch import Mean, PolicyBatch, Statistic, Totals
+from concord.objectives.batch import Mean, PolicyBatch, Totals
 from concord.objectives.objective import PolicyLoss
 from concord.objectives.penalty import Penalty
-from concord.objectives.whole_groups import peers, penalised, per_response
+from concord.objectives.whole_groups import WholeGroups, peers, penalised, per_response
 
 
 @dataclass(frozen=True)
-class ContrastivePairs:
+class ContrastivePairs(WholeGroups):
     """The squared gap, over all pairs of a group, between the rewards and what the policy makes of them.
 
         u[i] = sum_t (logp - ref_logp),   x[i] = A[i] - beta * u[i]
@@ -61,25 +60,6 @@ class ContrastivePairs:
         return PolicyLoss(penalised(loss, self.penalties, batch, totals), metrics)
 
     @property
-    def reads(self) -> frozenset[str]:
-        """No column."""
-        return frozenset()
-
-    @property
-    def statistics(self) -> frozenset[Statistic]:
-        """None."""
-        return frozenset()
-
-    @property
-    def whole_groups(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
     def every_row(self) -> bool:
         """Yes: also a response of average reward is drawn to the reference."""
         return True
-
-    def with_penalty(self, penalty: Penalty) -> ContrastivePairs:
-        """The same objective with one more penalty."""
-        return dataclasses.replace(self, penalties=(*self.penalties, penalty))

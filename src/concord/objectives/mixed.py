@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError, MissingColumn
-from concord.objectives.batch import PolicyBatch
+from concord.objectives.batch import PolicyBatch, Statistic
 from concord.objectives.surrogate import Clip, Surrogate
 
 
@@ -35,13 +34,27 @@ class MixedPolicy:
     behaviour's log-probabilities are missing they take x = exp(logp); here that is ``old_logp`` = 0.
     """
 
-    reads: ClassVar[frozenset[str]] = frozenset({"revised"})
     gamma: float = 1.0
     own: Surrogate = field(default_factory=lambda: Clip(0.2, 0.2, 3.0))
 
     def __post_init__(self) -> None:
         if not self.gamma >= 0:
             raise ConfigError(f"gamma must not be negative, got {self.gamma}")
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The column ``revised``, and those that ``own`` reads."""
+        return frozenset({"revised"}) | getattr(self.own, "reads", frozenset())
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """What ``own`` reads of the policy's distribution."""
+        return getattr(self.own, "statistics", frozenset())
+
+    @property
+    def every_row(self) -> bool:
+        """Whether ``own`` acts where the advantage is 0; the loss of revised tokens does not."""
+        return getattr(self.own, "every_row", False)
 
     def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
         """The loss, and where it was clipped: never on revised tokens."""

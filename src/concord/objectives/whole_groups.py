@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from concord.core.errors import BatchError
-from concord.objectives.batch import PolicyBatch, Totals
+from concord.objectives.batch import PolicyBatch, Statistic, Totals
 from concord.objectives.penalty import Penalty
 from concord.objectives.reduce import SequenceMean, TokenMean
+
+
+class WholeGroups:
+    """What all of them answer an engine alike: the base of frozen dataclasses with a field ``penalties``."""
+
+    penalties: tuple[Penalty, ...]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns that penalties read."""
+        return frozenset().union(*(getattr(penalty, "reads", ()) for penalty in self.penalties))
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """What penalties read of the policy's distribution."""
+        return frozenset().union(*(getattr(penalty, "statistics", ()) for penalty in self.penalties))
+
+    @property
+    def whole_groups(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def every_row(self) -> bool:
+        """Whether a penalty acts where the advantage is 0."""
+        return bool(self.penalties)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a penalty reads the reference policy."""
+        return any(penalty.needs_reference for penalty in self.penalties)
+
+    def with_penalty(self, penalty: Penalty) -> Self:
+        """The same objective with one more penalty."""
+        return dataclasses.replace(self, penalties=(*self.penalties, penalty))  # type: ignore[type-var]
 
 
 def peers(batch: PolicyBatch) -> Tensor:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName
-from concord.rewards import NamedReward
+from concord.rewards import NamedReward, find
 from concord.run import paths, safe_yaml
 from concord.run.overrides import apply_overrides
 from concord.run.rewards import RewardConfig, build_rewards, check_rewards
@@ -159,6 +159,9 @@ class RunConfig(Section):
         rewards: by name, in the order in which they are shown.
         engine: options of ``trl.GRPOConfig`` under TRL's names, handed on untouched.
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        columns: functions that compute what a method reads and no engine can know, by the column's name:
+            ``{answers: my_run.py:final_answer}``; see :class:`concord.engines.trl.columns.Columns`. Those that the
+            method does not read are not called.
         refill_rounds: how often groups without signal are sampled again (DAPO's dynamic sampling); 0 = never.
         evaluations: by name, for ``concord eval`` and ``concord compare``; see :class:`EvaluationConfig`.
         sizes: parameters of ``model``, and of rewards that are models by the reward's name, where they are not on
@@ -173,6 +176,7 @@ class RunConfig(Section):
     rewards: Annotated[dict[str, RewardConfig], Field(min_length=1)]
     engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
+    columns: dict[Text, Text] = Field(default_factory=dict)
     refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
     evaluations: dict[str, EvaluationConfig] = Field(default_factory=dict)
     sizes: dict[Text, Size] = Field(default_factory=dict)
@@ -235,6 +239,20 @@ class RunConfig(Section):
             ConfigError: as :func:`concord.rewards.load`.
         """
         return build_rewards(self.rewards)
+
+    def column_functions(self) -> dict[str, Any]:
+        """The functions of ``columns``, imported.
+
+        Raises:
+            ConfigError: as :func:`concord.rewards.find`.
+        """
+        found = {}
+        for name, path in self.columns.items():
+            try:
+                found[name] = find(path)
+            except ConfigError as error:
+                raise ConfigError(f"column {name!r}: {error}") from error
+        return found
 
     def all_evaluations(self) -> dict[str, EvaluationConfig]:
         """``data.eval`` as the evaluation "held_out", and ``evaluations``."""

@@ -50,6 +50,9 @@ def resolve(raw: dict[str, Any], folder: Path) -> None:
     for rows in (data, data.get("eval") if isinstance(data, dict) else None):
         _edit(rows, "path", lambda value: _data(value, folder))
         _edit(rows, "reader", lambda value: _function(value, folder))
+    columns = raw.get("columns")
+    for name in columns if isinstance(columns, dict) else ():
+        _edit(columns, name, lambda value: _function(value, folder))
     for reward in _sections(rewards):
         _edit(reward, "path", lambda value: _function(value, folder))
         _edit(reward, "model", lambda value: _model(value, folder))

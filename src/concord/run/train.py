@@ -132,6 +132,7 @@ def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrai
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=_lora(config.peft),
+        columns=config.column_functions(),
         callbacks=[live],
     )
     trainer.remove_callback(PrinterCallback)  # the table says it

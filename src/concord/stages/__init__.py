@@ -15,10 +15,11 @@ from concord.stages.filter import DropUniformGroups
 from concord.stages.filtering import FilterByRank, KeepExtremes
 from concord.stages.length import LengthAdvantage
 from concord.stages.normalize import Centre, GroupCentreBatchScale, GroupNormalize, LeaveOneOut
+from concord.stages.price import VariancePrice
 from concord.stages.shape import OverlongPenalty
 from concord.stages.target import BoundedTarget
 from concord.stages.tempered import TemperedTarget
-from concord.stages.token_scores import SoftenSharedTokens
+from concord.stages.token_scores import ReweighDominantTokens, SoftenSharedTokens
 from concord.stages.turns import DiscountToEnd, InformationGain, NormalizeByTag, NormalizeEndsApart, SumLaterTurns
 from concord.stages.verdicts import DropLopsidedGroups
 from concord.stages.whiten import BatchNormalize, Whiten
@@ -53,12 +54,14 @@ __all__ = [
     "NormalizeEndsApart",
     "OverlongPenalty",
     "PlaceTurnRewards",
+    "ReweighDominantTokens",
     "ReweightGroups",
     "ScaleByDifficulty",
     "SoftenSharedTokens",
     "Sum",
     "SumLaterTurns",
     "TemperedTarget",
+    "VariancePrice",
     "Weigh",
     "Whiten",
     "WhitenTokens",

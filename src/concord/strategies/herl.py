@@ -123,8 +123,10 @@ def herl(*, alpha: float = 0.05, target: float = 1.0, most: int = 16) -> Revisio
                   else a copy of the best member
         loss:     -A x / (x + gamma) on the revision's tokens, PPO's on the others
 
-    The revision is sampled from :func:`revision_prompt` (temperature 0.3 in the authors' runs) and trained on with that
-    prompt; its behaviour log-probabilities are its ``old_logp``. The loss is :class:`concord.objectives.MixedPolicy`.
+    The revision is sampled from :func:`revision_prompt` and trained on with that prompt; its behaviour
+    log-probabilities are its ``old_logp``. The loss is :class:`concord.objectives.MixedPolicy`, which
+    :func:`concord.methods.with_revisions` puts into a method. In TRL,
+    ``concord.engines.trl.revision.RevisingTrainer`` does all of it.
 
     Args:
         alpha: of the bonus.
@@ -133,7 +135,8 @@ def herl(*, alpha: float = 0.05, target: float = 1.0, most: int = 16) -> Revisio
 
     Differences: among members that tie for best the authors copy the one with the most criteria met, here the
     first; they can replace several members (2 by default, 1 in their runs), here one. The words of the prompt are ours.
-    Scores that are missing (NaN) are never best.
+    Their scripts ask for revisions at a temperature of 0.3, which their vLLM worker does not read: it samples them as
+    it does the drafts. Scores that are missing (NaN) are never best.
     Raises: ConfigError for alpha outside [0, 1] or fewer than one draft.
     Source: arXiv:2603.20046.
 

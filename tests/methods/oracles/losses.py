@@ -23,12 +23,34 @@ def p3o(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[
     return per_group(summed(rewards), ids, others)
 
 
+def p3o_joint(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
+    return per_group(summed(rewards), ids, centre)
+
+
 def r2vpo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
     return per_group(summed(rewards), ids, normalize(eps(numerics)))
 
 
+def r2vpo_dual(
+    rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, ratio_variance: Sequence[float]
+) -> list[float]:
+    return r2vpo(rewards, ids, lengths, numerics)
+
+
 def dhpo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
     return per_group(summed(rewards), ids, normalize(eps(numerics)))
+
+
+def dhpo_entropy(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
+    return per_group(summed(rewards), ids, normalize(eps(numerics)))
+
+
+def rapo(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:
+    return per_group(summed(rewards), ids, normalize(eps(numerics)))
+
+
+def rover(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, old_mean_logp: Rows) -> list[float]:
+    return per_group(summed(rewards), ids, centre)
 
 
 def nthr(
@@ -36,6 +58,12 @@ def nthr(
 ) -> list[float]:
     """Before the tokens are told apart."""
     return per_group(summed(rewards), ids, normalize(eps(numerics)))
+
+
+def thr(
+    rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str, token_scores: Rows, response_mask: Rows
+) -> list[float]:
+    return nthr(rewards, ids, lengths, numerics, token_scores, response_mask)
 
 
 def gspo_token(rewards: Rows, ids: Ids, lengths: Sequence[int], numerics: str) -> list[float]:

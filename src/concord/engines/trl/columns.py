@@ -18,6 +18,8 @@ Function = Callable[..., Sequence[Any]]
 """Called as TRL calls reward functions: ``prompts``, ``completions``, ``completion_ids`` and the rows' columns as
 keywords, each a list with an entry a rollout. It returns an entry a rollout."""
 
+_LIST = (Sequence, Tensor)
+
 
 class Columns:
     """The functions, and what they said of the last rollouts.
@@ -79,28 +81,25 @@ def as_column(name: str, said: Sequence[Any], width: int) -> Tensor:
     """
     there = [entry for entry in said if entry is not None]
     if any(isinstance(entry, str) for entry in there):
-        return answer_ids([_expect(name, entry, str, "text") for entry in said])
-    if any(isinstance(entry, Sequence | Tensor) for entry in there):
-        return torch.stack([_tokens(name, entry, width) for entry in said])
-    values = [_expect(name, entry, numbers.Real, "number") for entry in said]
+        return answer_ids([_expect(name, entry, str, "texts") for entry in said])
+    if any(isinstance(entry, _LIST) for entry in there):
+        return torch.stack([_tokens(name, _expect(name, entry, _LIST, "lists of numbers"), width) for entry in said])
+    values = [_expect(name, entry, numbers.Real, "numbers") for entry in said]
     if values and all(isinstance(value, numbers.Integral) for value in values):
         return torch.tensor(values, dtype=torch.int64)
     return torch.tensor([math.nan if value is None else float(value) for value in values])
 
 
-def _tokens(name: str, entry: Any, width: int) -> Tensor:
+def _tokens(name: str, entry: Sequence[float] | Tensor | None, width: int) -> Tensor:
     tokens = torch.zeros(width)
     if entry is not None:
-        found = torch.as_tensor(
-            _expect(name, entry, Sequence | Tensor, "list of numbers"), dtype=torch.float32
-        ).flatten()
-        if len(found) > width:
-            raise BatchError(f"column {name!r} has {len(found)} entries for a response; the longest has {width} tokens")
-        tokens[: len(found)] = found
+        if len(entry) > width:
+            raise BatchError(f"column {name!r} has {len(entry)} entries for a response; the longest has {width} tokens")
+        tokens[: len(entry)] = torch.as_tensor(entry, dtype=torch.float32)
     return tokens
 
 
 def _expect(name: str, entry: Any, kind: Any, what: str) -> Any:
     if entry is not None and not isinstance(entry, kind):
-        raise BatchError(f"column {name!r} has both {what}s and {entry!r}: give one kind for all rollouts")
+        raise BatchError(f"column {name!r} has both {what} and {entry!r}: give one kind for all rollouts")
     return entry

@@ -34,8 +34,8 @@ REPLACED = {
     "vespo_k_neg": _NOT_HERE,
     "vespo_lambda_neg": _NOT_HERE,
     "top_entropy_quantile": "no method here masks tokens by entropy; leave it at its default",
-    "entropy_coef": "no method here has an entropy bonus; leave it at its default",
-    "use_adaptive_entropy": "no method here has an entropy bonus; leave it at its default",
+    "entropy_coef": "method='rapo' has an entropy bonus, method_args={'entropy': ...}; other methods have none",
+    "use_adaptive_entropy": "no method here adapts an entropy bonus; leave it at its default",
     "off_policy_mask_threshold": "no method here masks off-policy responses; leave it at its default",
 }
 """TRL's options that the method decides instead, and what to use in their place."""
