@@ -1,8 +1,9 @@
 """What the documentation quotes of the benchmark: results of `concord bench --json`, put together.
 
-    python scripts/bench_record.py --machine "two shared x86-64 cores" --command "concord bench ..." a.json b.json
+    python scripts/bench_record.py a.json b.json
 
-writes docs/data/bench.json. Where a task and method stand in several results, the first counts.
+adds their rows to docs/data/bench.json. Where a task and method stand in several results, the first counts; what stood in
+the record before counts last.
 """
 
 from __future__ import annotations
@@ -38,17 +39,23 @@ def rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=Path)
-    parser.add_argument("--machine", required=True)
-    parser.add_argument("--command", required=True)
+    parser.add_argument("--machine", help="that the results were made on, if it is another than the record's")
+    parser.add_argument("--command", help="that made them, likewise")
     options = parser.parse_args()
+    before: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {"rows": []}
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in options.results:
-        for row in rows(json.loads(path.read_text())):
+    for result in options.results:
+        for row in rows(json.loads(result.read_text())):
             found.setdefault((row["task"], row["method"]), row)
-    seeds = max(row["seeds"] for row in found.values())
-    record = {"command": options.command, "machine": options.machine, "seeds": seeds, "rows": list(found.values())}
+    for row in before["rows"]:
+        found.setdefault((row["task"], row["method"]), row)
+    record = {
+        "command": options.command or before["command"],
+        "machine": options.machine or before["machine"],
+        "rows": sorted(found.values(), key=lambda row: (row["task"], row["method"])),
+    }
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
 

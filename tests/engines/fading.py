@@ -1,16 +1,10 @@
-"""A method that tells tokens apart and writes a column; and one process of a run with it, as a module.
-
-``python -m tests.engines.fading FOLDER``, with RANK and WORLD_SIZE set.
-"""
+"""A method that tells tokens apart and writes a column."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -22,8 +16,6 @@ from concord.core.signal import Signal
 from concord.engines.trl import ConcordTrainer
 from concord.objectives import PolicyBatch, PolicyObjective, TokenMean
 from concord.stages import DropUniformGroups, GroupNormalize, Sum, Weigh
-from tests.engines import tiny
-from tests.engines.gradients import record
 
 
 @dataclass(frozen=True)
@@ -72,21 +64,3 @@ class Measured(ConcordTrainer):
     def _rollouts(self, output: Any) -> Rollouts:
         self.widths = [*getattr(self, "widths", []), output["completion_ids"].shape[1]]
         return super()._rollouts(output)
-
-
-def main(folder: Path) -> None:
-    """Six rows a process, so the second of three groups is split; empty groups are refilled."""
-    rank = os.environ["RANK"]
-    with entered() as name:
-        trainer = tiny.trainer(
-            folder / name, Measured, model=tiny.saved_model(folder / "base"), method=name, rewards=[tiny.first_letter],
-            per_device_train_batch_size=6, max_completion_length=40, refill_rounds=2,
-            ddp_backend="gloo", ddp_find_unused_parameters=False,
-        )  # fmt: skip
-        steps = [vars(step) for step in record(trainer)]
-    torch.save({"steps": steps, "log": trainer.state.log_history, "widths": trainer.widths}, folder / f"rank{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

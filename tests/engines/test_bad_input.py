@@ -160,7 +160,7 @@ def test_a_column_that_trl_does_not_give(tmp_path: Path) -> None:
         return Method(Chain((Sum(), NeedsHidden())), PolicyObjective())
 
     try:
-        with pytest.raises(ConfigError, match=r"method 'hidden_reader' needs columns \['hidden'\]; TRL gives"):
+        with pytest.raises(ConfigError, match=r"method 'hidden_reader' needs columns \['hidden'\]; there are"):
             tiny.trainer(tmp_path, method="hidden_reader")
     finally:
         del _ENTRIES["hidden_reader"]

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from concord import create
-from tests.engines import improving, tiny
+from concord import Groups, Rollouts, create
+from concord.engines.loop import Sampled
+from concord.engines.trl.rows import widen
+from tests.engines import fading, improving, tiny
 from tests.engines.gradients import Loss, Step, assert_gradients, assert_table, expected
 from tests.engines.scored import by_hand, padded
-from tests.engines.test_columns_processes import joined as rollouts_of
+from tests.engines.test_loop import a_loop
 from tests.engines.worker import CASES, run
 
 LOSSES = {
@@ -38,6 +40,20 @@ def joined(ranks: list[dict[str, Any]], case: str) -> list[Step]:
         Step(a.parameters, a.gradient, a.batches + b.batches, a.first, a.table)
         for a, b in zip(*(steps_of(rank, case) for rank in ranks), strict=True)
     ]
+
+
+def rollouts_of(batches: list[dict[str, torch.Tensor]]) -> tuple[Sampled, Rollouts]:
+    """The rollouts of both, scored anew."""
+
+    def both(key: str) -> torch.Tensor:
+        width = max(batch[key].shape[1] for batch in batches)
+        return torch.cat([widen(key, batch[key], width, 0) for batch in batches])
+
+    mask = both("completion_mask").bool()
+    sampled = Sampled(both("prompt_ids"), both("prompt_mask").bool(), both("completion_ids"), mask, ~mask[:, -1])
+    texts = tiny.tokenizer().batch_decode(sampled.responses(), skip_special_tokens=True)
+    groups = Groups.of([tuple(row) for row in sampled.prompt_ids.tolist()])
+    return sampled, Rollouts(torch.tensor([tiny.first_letter(texts)]).T, groups, ("first_letter",))
 
 
 @pytest.mark.parametrize("case", LOSSES)
@@ -122,3 +138,27 @@ def test_tokens_told_apart_are_the_same_step_on_both(ranks: list[dict[str, Any]]
         heads = [rank[case]["learner"] for rank in ranks]
         assert heads[0]["module.weight"].abs().max() > 0
         assert all(torch.equal(heads[1][name], value) for name, value in heads[0].items())
+
+
+def test_what_a_chain_says_token_by_token_is_the_plain_loops_gradient_on_the_joined_batch(
+    ranks: list[dict[str, Any]],
+) -> None:
+    """Each process gets its own rows of what the chain wrote, also where a refill moved them."""
+    policy = tiny.model()
+    with fading.entered() as name:
+        loop = a_loop(create(name), policy)
+    for steps in zip(*(steps_of(rank, "fading") for rank in ranks), strict=True):
+        batches = [step.batches[0] for step in steps]
+        policy.load_state_dict(steps[0].parameters)
+        sampled, batch = rollouts_of(batches)
+        done = loop.step(sampled, batch)
+        parts = done.outcome.push.advantages.split([len(part["keep"]) for part in batches])
+        for part, here in zip(parts, batches, strict=True):
+            torch.testing.assert_close(part[:, : here["advantages"].shape[1]], here["advantages"], rtol=0, atol=1e-5)
+        gradient = {name: p.grad for name, p in policy.named_parameters()}
+        assert max(float(value.abs().max()) for value in steps[0].gradient.values()) > 1e-2
+        for step in steps:
+            torch.testing.assert_close(gradient, step.gradient, rtol=0, atol=2e-6)
+    assert any(entry.get("concord/refill/empty", 0) > 0 for entry in ranks[0]["fading"]["log"])
+    widths = zip(*(rank["fading"]["widths"] for rank in ranks), strict=True)
+    assert any(one != other for one, other in widths), "no two widths"

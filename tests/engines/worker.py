@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from concord.core.errors import RewardError
-from tests.engines import improving, tiny
+from tests.engines import fading, improving, tiny
 from tests.engines.gradients import record
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,11 @@ CASES: dict[str, dict[str, Any]] = {
         "cls": improving.TRAINER, "method": "grpo", "rewards": [tiny.early], **improving.CUT, "num_generations": 8,
         "per_device_train_batch_size": 3, "max_steps": 12,
     },
+    # Six rows a process, so the second of three groups is split; empty groups are refilled; responses of two widths.
+    "fading": {
+        "cls": fading.Measured, "method": "fading", "rewards": [tiny.first_letter], "per_device_train_batch_size": 6,
+        "max_completion_length": 40, "refill_rounds": 2, "max_steps": 2,
+    },
     **{name: {"method": name, "rewards": [tiny.first_letter], "per_device_train_batch_size": 4}
        for name in ("dcpo", "thr", "ppo")},
 }  # fmt: skip
@@ -44,13 +49,15 @@ CASES: dict[str, dict[str, Any]] = {
 
 def main(folder: Path, cases: list[str]) -> None:
     rank, recorded = int(os.environ["RANK"]), {}
-    for case in cases:
-        changes = {"max_steps": 3, "ddp_backend": "gloo", "ddp_find_unused_parameters": False} | CASES[case]
-        trainer = tiny.trainer(folder / case, model=tiny.saved_model(folder / "base"), **changes)
-        steps = record(trainer)
-        recorded[case] = {"steps": [vars(step) for step in steps], "log": trainer.state.log_history}
-        if trainer._learning is not None:
-            recorded[case]["learner"] = trainer._learning.state()["tensors"]
+    with fading.entered():
+        for case in cases:
+            changes = {"max_steps": 3, "ddp_backend": "gloo", "ddp_find_unused_parameters": False} | CASES[case]
+            trainer = tiny.trainer(folder / case, model=tiny.saved_model(folder / "base"), **changes)
+            steps = record(trainer)
+            recorded[case] = {"steps": [vars(step) for step in steps], "log": trainer.state.log_history}
+            recorded[case] |= {"widths": trainer.widths} if case == "fading" else {}
+            if trainer._learning is not None:
+                recorded[case]["learner"] = trainer._learning.state()["tensors"]
     recorded["resumed"] = resumed(folder)
     recorded["stopped"] = stopped(folder)
     torch.save(recorded, folder / f"rank{rank}.pt")

@@ -348,9 +348,15 @@ class ConcordTrainer(ScoringTrainer):
             weights=self._weights,
             gated=self._rewards.gates.names,
             learner=self._learning and learner_metrics(self._method, self._learning.metrics, outcome),
-            columns=sorted(self._method.learner.writes) if self._method.learner else (),
+            columns=self._dumped(batch),
             config_hash=self.args.config_hash,
         )
+
+    def _dumped(self, batch: Rollouts) -> list[str]:
+        """The columns that a learner, a function of the user's or a strategy has added, one entry a rollout."""
+        learnt = self._method.learner.writes if self._method.learner else frozenset()
+        added = (learnt | self._columns.names | self._method.objective.reads) & batch.columns.keys()
+        return sorted(name for name in added if batch.columns[name].ndim == 1)
 
     # ---- Checkpoints ----
 
