@@ -2,8 +2,8 @@
 
     python scripts/bench_record.py a.json b.json
 
-adds their rows to docs/data/bench.json. Where a task and method stand in several results, the first counts; what stood in
-the record before counts last.
+adds their rows to docs/data/bench.json. Where a task and method stand in several results, the first counts; what stood
+in the record before counts last.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def why_not(card: Card, made: Any, found: dict[str, Any]) -> str:
     if getattr(getattr(made, "objective", None), "needs_reference", False):
         return "it needs a reference policy, which the benchmark's loop has not"
     if missing := sorted(getattr(made, "needs", frozenset()) - SUPPLIED):
-        return f"it needs {', '.join(f'`{column}`' for column in missing)} of each rollout, which the tasks do not have"
+        columns = ", ".join(f"`{column}`" for column in missing)
+        return f"it needs {columns} of each rollout, which neither the tasks nor the benchmark's loop give"
     if not found["rows"]:
         return "no run of it is recorded for this page yet; [Benchmark](../bench.md) has tables of several methods"
     return "it was not part of the recorded run"

@@ -31,6 +31,9 @@ KINDS = {
 }
 """What a method changes, in the order of the pages; see :data:`concord.core.catalogue.Kind`."""
 
+USERS = frozenset({"answers", "demo_reward", "similarity", "turn_rewards"})
+"""Columns that a function of the user's gives, in a run (``columns``)."""
+
 
 def page(name: str) -> str:
     """The whole page as Markdown, every section of :data:`SECTIONS` in it."""
@@ -128,7 +131,12 @@ def configuration(name: str, build: Callable[..., Any], made: Any) -> str:
         return f"With TRL's trainer of preference losses:\n\n```python\n{preference(name, arguments)}\n```"
     if not isinstance(made, Method):
         return f"```python\n{call(name, build)}\n```"
-    settings = yaml.safe_dump({"method": defaults(name, build)}, sort_keys=False)
+    section: dict[str, Any] = {"method": defaults(name, build)}
+    if made.objective.needs_reference:  # TRL's option has the method's name
+        section["engine"] = {"beta": section["method"].pop("beta")}
+    if columns := sorted(made.needs & USERS):
+        section["columns"] = {column: f"my_run.py:{column}" for column in columns}
+    settings = yaml.safe_dump(section, sort_keys=False)
     where = "In a [run](../runs.md) whose engine supplies what it needs. "
     where += "The defaults are the paper's or its code's, unless the table says otherwise."
     said = [f"{where}\n\n```yaml\n{settings.rstrip()}\n```"]

@@ -43,7 +43,7 @@ def test_no_page_shows_what_only_python_reads(name: str) -> None:
 
 def test_a_page_says_every_parameter(name: str) -> None:
     text = docstring.parse(inspect.getdoc(builder(name)) or "")
-    assert set(text.arguments) <= set(inspect.signature(builder(name)).parameters)
+    assert set(text.arguments) == set(inspect.signature(builder(name)).parameters)
 
 
 def test_the_configuration_of_a_page_is_the_methods_defaults(name: str) -> None:

@@ -20,7 +20,7 @@ import concord.objectives as objectives
 import concord.stages as stages
 from concord import Chain, Groups, Method, Rollouts, create, info, names
 from concord.core.catalogue import builder
-from concord.core.errors import MissingColumn
+from concord.core.errors import ConcordError, MissingColumn
 from tests.batches import make_batch, make_columns, reorder
 
 METHODS = names("*", "advantage", "loss")
@@ -222,6 +222,24 @@ def test_the_card_says_where_it_comes_from(name: str) -> None:
     assert card.title
     assert card.formula
     assert len(card.arxiv.split(".")) == 2
+
+
+@each
+def test_every_number_that_it_takes_is_in_what_it_builds(name: str) -> None:
+    for key, parameter in inspect.signature(builder(name)).parameters.items():
+        value = parameter.default
+        if type(value) not in (int, float):
+            continue
+        others = [other for other in (value + 1, value / 2, value * 1.01, value + 0.1) if other != value]
+        made = next(method for other in others if (method := _allowed(name, key, other)) is not None)
+        assert made != create(name), key
+
+
+def _allowed(name: str, key: str, value: float) -> Method | None:
+    try:
+        return create(name, **{key: value})
+    except (ConcordError, ValueError):
+        return None
 
 
 @each

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from concord import Groups, Rollouts
-from concord.core.errors import ConfigError
+from concord.core.errors import BatchError, ConfigError
 from concord.methods import PolicyImprovement, builder, gd2po, grpo, info, pipo
 from tests.batches import make_batch
 
@@ -108,3 +108,16 @@ def test_it_is_a_value_and_in_the_catalogue() -> None:
 def test_a_parameter_out_of_range_is_refused(parameters: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         pipo(**parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("base", ["gbpo", "copo", "rover", "r2vpo_dual"])
+def test_a_base_whose_loss_reads_more_than_advantages_is_refused(base: str) -> None:
+    with pytest.raises(ConfigError, match="beside the advantages, in whose place C stands"):
+        pipo(base=base)
+
+
+@pytest.mark.parametrize("base", ["thr", "nthr", "dcpo"])
+def test_a_base_that_tells_tokens_apart_is_refused(base: str) -> None:
+    strategy, (batch, _) = pipo(base=base), make_batch()
+    with pytest.raises(BatchError, match="C is one number a response"):
+        strategy(batch, strategy.init())

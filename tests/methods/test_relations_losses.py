@@ -13,8 +13,8 @@ import torch
 
 from concord import Groups, Rollouts, create
 from concord.core.errors import BatchError, ConfigError
-from concord.objectives import Objective, PolicyBatch
-from concord.stages import BoundedTarget, ReweighDominantTokens, SoftenSharedTokens
+from concord.objectives import Objective, PolicyBatch, PolicyObjective
+from concord.stages import BoundedTarget, ReweightDominantTokens, SoftenSharedTokens
 from tests.batches import make_batch
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "gbpo.json").read_text())
@@ -79,7 +79,7 @@ def test_a_target_outside_its_range_is_refused(changes: dict[str, float], messag
         create("gbpo", **changes)
 
 
-@pytest.mark.parametrize("stage", [BoundedTarget(), SoftenSharedTokens(), ReweighDominantTokens()])
+@pytest.mark.parametrize("stage", [BoundedTarget(), SoftenSharedTokens(), ReweightDominantTokens()])
 def test_stages_for_one_channel_say_so(stage: Any) -> None:
     batch, _ = make_batch()
     chain = create("gbpo").signal.without("sum").replace("bounded_target", stage)
@@ -188,6 +188,9 @@ def test_rapo_without_its_penalties_is_grpo(numerics: str) -> None:
     batch = micro_batch(0.5, ref_logp=-torch.ones(5, 6, dtype=torch.float64))
     one = create("rapo", beta=0.0, entropy=0.0, numerics=numerics).objective
     other = create("grpo", numerics=numerics).objective
+    assert isinstance(one, PolicyObjective)
+    assert isinstance(other, PolicyObjective)
+    assert one.surrogate == other.surrogate  # the dual clip too, which this batch does not reach
     torch.testing.assert_close(loss_and_gradient(one, batch), loss_and_gradient(other, batch), rtol=1e-12, atol=1e-15)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from concord import Chain, Groups, Rollouts, create
+from concord.engines import facts
 from concord.objectives import PolicyBatch, PolicyObjective, TokenMean, Unclipped
 from concord.stages import GroupNormalize
 
@@ -24,9 +25,9 @@ def stored(name: str) -> torch.Tensor:
 
 
 def measured(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the tokens that were sampled, and the mean over the vocabulary: each [B, T]."""
-    logp = logits.log_softmax(-1)
-    return logp.gather(2, stored("tokens")[..., None])[..., 0], logp.mean(-1)
+    """Of the tokens that were sampled, and the mean over the vocabulary, each [B, T], as the engines measure them."""
+    distribution, tokens = logits.log_softmax(-1), stored("tokens")
+    return facts.logp(distribution, tokens), facts.mean_logp(distribution, tokens)
 
 
 def chain(kind: str) -> Chain:

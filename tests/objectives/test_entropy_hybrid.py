@@ -116,3 +116,15 @@ def test_it_says_that_it_reads_the_entropy() -> None:
     assert not GUIDED.every_row
     with pytest.raises(BatchError, match="reads the policy's entropy"):
         GUIDED(dataclasses.replace(make(), entropy=None))
+
+
+def test_a_token_counts_as_clipped_where_both_parts_are() -> None:
+    """Token ratios 1.5 and 1: the first is clipped; the response's, their geometric mean, is beyond 1.1."""
+    logp = torch.tensor([[1.5, 1.0]]).log()
+    batch = PolicyBatch(logp, torch.zeros(1, 2), torch.tensor([1.0]), torch.ones(1, 2, dtype=torch.bool),
+                        entropy=torch.ones(1, 2))  # fmt: skip
+    shares = []
+    for high in (0.1, 0.5):
+        surrogate = EntropyHybridClip(Clip(0.2, 0.2), Clip(0.1, high))
+        shares.append(PolicyObjective(surrogate=surrogate)(batch).metrics["clipped"].value().item())
+    assert shares == [0.5, 0.0]

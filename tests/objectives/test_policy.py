@@ -258,3 +258,10 @@ def test_batches_that_do_not_fit() -> None:
         PolicyBatch(x, x, torch.zeros(3), mask)
     with pytest.raises(BatchError, match="ref_logp"):
         PolicyObjective(penalties=(Kl(0.1),))(PolicyBatch(x, x, torch.zeros(2), mask))
+
+
+def test_the_metrics_are_means_over_the_tokens_that_count() -> None:
+    logp = torch.tensor([[1.1, 0.8, 3.0]]).log()
+    batch = PolicyBatch(logp, torch.zeros(1, 3), torch.tensor([1.0]), torch.tensor([[True, True, False]]))
+    metrics = {name: mean.value().item() for name, mean in PolicyObjective()(batch).metrics.items()}
+    assert metrics == pytest.approx({"clipped": 0.0, "ratio": 0.95, "ratio_variance": 0.025})

@@ -10,7 +10,7 @@ import torch
 from concord import Chain, Groups, Rollouts, create
 from concord.core.errors import BatchError, ConfigError
 from concord.functional.token_scores import token_scores
-from concord.stages import ReweighDominantTokens, Sum
+from concord.stages import ReweightDominantTokens, Sum
 from tests.batches import make_batch
 
 NONE = float("nan")
@@ -45,8 +45,8 @@ def test_tokens_below_the_limit_are_silent_and_the_others_weigh_by_the_sign(p: f
 
 def test_its_metrics_count_tokens_of_responses_that_are_told_apart() -> None:
     metrics = create("thr").signal(ONE_OF_FOUR).metrics
-    assert metrics["reweigh_dominant_tokens/dominant"].item() == pytest.approx(4 / 8)
-    assert metrics["reweigh_dominant_tokens/positive"].item() == pytest.approx(2 / 4)
+    assert metrics["reweight_dominant_tokens/dominant"].item() == pytest.approx(4 / 8)
+    assert metrics["reweight_dominant_tokens/positive"].item() == pytest.approx(2 / 4)
 
 
 def test_a_negative_limit_lets_every_token_train() -> None:
@@ -73,7 +73,7 @@ def test_what_good_responses_share_with_a_bad_one_weighs_as_in_nthr() -> None:
 
 def test_a_group_of_one_label_is_left_alone() -> None:
     batch = scored([2.0, 1.0], [-1.0, -2.0], [1.0, -1.0], scores=[[5.0, 0.0]] * 6)
-    tokens = Chain((Sum(), ReweighDominantTokens(0.5)))(batch).token_advantages
+    tokens = Chain((Sum(), ReweightDominantTokens(0.5)))(batch).token_advantages
     assert tokens is not None
     assert tokens.tolist() == [[2, 2], [1, 1], [-1, -1], [-2, -2], [1.5, 0], [-0.5, 0]]
     assert weights(scored([1, 1], scores=[[5.0, 5.0], [0.0, 9.0]]), 0.5) == [[0, 0], [0, 0]]
@@ -130,15 +130,15 @@ def test_what_is_off_the_mask_and_who_was_not_scored_say_nothing() -> None:
     assert outcome.token_advantages is not None
     assert (outcome.token_advantages != 0).tolist() == [[False, True], [True, False], [False, False]]
     assert outcome.token_advantages.isfinite().all()
-    assert outcome.metrics["reweigh_dominant_tokens/dominant"].item() == pytest.approx(2 / 3)
+    assert outcome.metrics["reweight_dominant_tokens/dominant"].item() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: ReweighDominantTokens(p=1.5), r"p must be in \[-1, 1\]"),
-        (lambda: ReweighDominantTokens(p=NONE), r"p must be in \[-1, 1\]"),
-        (lambda: ReweighDominantTokens(beta=-1.0), "beta must not be negative"),
+        (lambda: ReweightDominantTokens(p=1.5), r"p must be in \[-1, 1\]"),
+        (lambda: ReweightDominantTokens(p=NONE), r"p must be in \[-1, 1\]"),
+        (lambda: ReweightDominantTokens(beta=-1.0), "beta must not be negative"),
     ],
 )
 def test_parameters_outside_their_range(build: Callable[[], object], message: str) -> None:
@@ -150,3 +150,22 @@ def test_columns_of_two_widths_are_refused() -> None:
     columns = {"token_scores": torch.zeros(2, 3), "response_mask": torch.ones(2, 4).bool()}
     with pytest.raises(BatchError, match=r"token_scores are \(2, 3\), response_mask \(2, 4\)"):
         create("thr").signal(Rollouts(torch.eye(2)[:, :1], Groups.uniform(1, 2), ("r",), columns))
+
+
+@pytest.mark.parametrize("method", ["thr", "nthr"])
+def test_a_good_response_without_tokens_sets_no_limit(method: str) -> None:
+    """Its mean score would be 0, below that of the other good one."""
+    both = scored([1, 1, 0, 0], scores=[[1.0, 3.0], [NONE, NONE], [2.5, -1.0], [-3.0, 0.5]])
+    alone = scored([1, 1, 0, 0], scores=[[1.0, 3.0], [1.0, 3.0], [2.5, -1.0], [-3.0, 0.5]])
+    found, wanted = (create(method).signal(batch).token_advantages for batch in (both, alone))
+    assert found is not None
+    assert wanted is not None
+    assert torch.equal(found[[0, 2, 3]], wanted[[0, 2, 3]])
+    assert (found[1] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["thr", "nthr"])
+def test_a_group_whose_good_responses_have_no_token_is_left_alone(method: str) -> None:
+    outcome = create(method).signal(scored([1, 0, 0], scores=[[NONE, NONE], [2.5, -1.0], [-3.0, 0.5]]))
+    assert outcome.token_advantages is not None
+    assert torch.equal(outcome.token_advantages[1:], outcome.advantages[1:, None].expand(-1, 2))

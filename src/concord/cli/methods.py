@@ -12,6 +12,7 @@ from rich.table import Table
 import concord
 from concord.cli import output
 from concord.core.errors import UnknownName
+from concord.methods import Method
 
 
 def command(
@@ -25,7 +26,7 @@ def command(
     if json:
         cards = {name: concord.info(name) for name in found}
         output.print_json(
-            {name: dataclasses.asdict(card) | {"needs": _needs(name, card)} for name, card in cards.items()}
+            {name: dataclasses.asdict(card) | {"needs": needs(name, card)} for name, card in cards.items()}
         )
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -33,15 +34,15 @@ def command(
         table.add_column(column, no_wrap=column in ("method", "arXiv"))
     for name in found:
         card = concord.info(name)
-        needs = ", ".join(_needs(name, card)) or "rewards"
-        table.add_row(f"[bold]{name}[/]", card.arxiv, card.kind, needs, card.certainty, escape(card.parity or "-"))
+        asked = ", ".join(needs(name, card)) or "rewards"
+        table.add_row(f"[bold]{name}[/]", card.arxiv, card.kind, asked, card.certainty, escape(card.parity or "-"))
     output.stdout.print(table)
 
 
-def _needs(name: str, card: concord.Card) -> list[str]:
-    """What a method needs beside rewards."""
-    needs = list(card.needs)
+def needs(name: str, card: concord.Card, made: Method | None = None) -> list[str]:
+    """What a method needs beside rewards; ``made`` with its defaults where it is not given."""
+    found = list(card.needs)
     if card.kind in ("advantage", "loss"):
-        method = concord.create(name)
-        needs += [*sorted(method.needs), *method.needs_further]
-    return needs
+        method = concord.create(name) if made is None else made
+        found += [*sorted(method.needs), *method.needs_further]
+    return found

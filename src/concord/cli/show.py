@@ -11,6 +11,7 @@ from rich.markup import escape
 
 import concord
 from concord.cli import output
+from concord.cli.methods import needs
 from concord.cli.parameters import parse
 from concord.methods import Method, builder
 
@@ -27,7 +28,7 @@ def command(
     made = build(**values) if card.kind in ("advantage", "loss") else None
     if json:
         about = {"name": method, "card": dataclasses.asdict(card), "parameters": {**_defaults(build), **values}}
-        output.print_json(about | (_data(made) if made else {}))
+        output.print_json(about | (_data(made) if made else {}) | {"needs": needs(method, card, made)})
         return
     console = output.stdout
     console.print(f"[bold]{method}[/]  {escape(card.title)}, arXiv:{card.arxiv}")
@@ -36,7 +37,8 @@ def command(
         console.print("[bold]chain[/]")
         for stage in made.signal.stages:
             console.print(f"  {escape(repr(stage))}", soft_wrap=True)
-    parts = _texts(made) if made else {"built by": f"{build.__module__}.{method}", "needs": ", ".join(card.needs)}
+    parts = _texts(made) if made else {"built by": f"{build.__module__}.{method}"}
+    parts["needs"] = ", ".join(needs(method, card, made)) or "rewards only"
     checked = {"reference code": card.code, "checked against": card.parity, "certainty": card.certainty}
     for label, text in {"kind": card.kind, **parts, **checked}.items():
         console.print(f"[bold]{label}[/]  {escape(text or '-')}", soft_wrap=True)
@@ -47,7 +49,6 @@ def _data(made: Method) -> dict[str, Any]:
         "chain": made.signal.to_config(),
         "objective": repr(made.objective),
         "learner": repr(made.learner) if made.learner else None,
-        "needs": sorted(made.needs),
         "count_dropped": made.count_dropped,
     }
 
@@ -56,7 +57,6 @@ def _texts(made: Method) -> dict[str, str]:
     return {
         "loss": repr(made.objective),
         "learner": repr(made.learner) if made.learner else "none",
-        "needs": ", ".join([*sorted(made.needs), *made.needs_further]) or "rewards only",
         "dropped rollouts": "stay in the denominators" if made.count_dropped else "leave the denominators",
     }
 

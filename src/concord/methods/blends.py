@@ -38,7 +38,8 @@ def copo(*, gamma: float = 5.0, rho: float = 1.0, weights: Weights = (), clip: f
         weights: reward weights by name; 1 where not named.
         clip: bound on the ratio, both ways; dual clip 3.
 
-    Column ``answers`` says which rollouts gave the same answer (:func:`concord.functional.answers.answer_ids`). The
+    Column ``answers`` says which rollouts gave the same answer (:func:`concord.functional.answers.answer_ids`); with
+    TRL a function of yours reads it off the completions (``columns``). The
     authors compare strings as they stand. As in their code a wrong rollout, of reward exactly 0, never has the local
     push; so rewards must be 0 for wrong. Not here: their mode in which R_g is multiplied by 1 - lambda H_g, off in the
     script. Where all R_g are equal there is no global push (theirs divides rounding errors by 1e-6).
@@ -78,8 +79,8 @@ def dcpo(
         T = hot while H <= target, else cold;      H the entropy of the step before
 
     :class:`concord.stages.TemperedTarget` has the details. Columns ``old_logp`` and ``tempered_logp``, ``[N, T]``, are
-    the policy's log-probabilities at temperature 1 and T: a second scoring pass, at the temperature that
-    ``TemperedTarget.temperature`` says for the chain's state.
+    the policy's log-probabilities at the run's temperature and at T times it, which ``TemperedTarget.temperature`` says
+    for the chain's state; Concord's trainer for TRL and the plain loop measure both.
 
     Args:
         target: H0, in nats. The script has 0.5, the best row of the authors' table 0.25.

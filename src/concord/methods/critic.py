@@ -48,11 +48,13 @@ def ppo(
         gamma: discount for each token.
         lam: 1 = the return minus V (verl's default), 0 = the one-step error; 0.95 in the paper and in TRL.
         clip: bound on the ratio, both ways; a dual clip of 3 as in verl.
-        value_lr, value_steps, value_clip: of the critic: learning rate, optimisation steps on each batch of rollouts,
-            how far a value may move on one.
+        value_lr: the critic's learning rate. 0.05 is a choice of ours, for a head on states.
+        value_steps: its optimisation steps on each batch of rollouts. 8 is a choice of ours.
+        value_clip: how far a value may move on one batch; verl's 0.5.
 
     A unanimous group has something to say: it did better or worse than the critic expected. A rollout's advantage in
-    the outcome is the mean over its tokens.
+    the outcome is the mean over its tokens. PPO as published has a network of its own as the critic, or shares the
+    policy's and trains it for both; here the states are not trained for the values.
     Source: arXiv:1707.06347; the advantages, arXiv:1506.02438. A KL penalty is the engine's ``beta``, in the loss.
     """
     return Method(
@@ -88,8 +90,10 @@ def turn_ppo(
         r[t] = turn_rewards[t] / parts      parts = turn rewards above 0 if the trajectory succeeded, else ``most``
         A as in :func:`ppo`; tokens that the environment wrote are holes in the mask
 
-    A rollout is a whole trajectory; ``response_mask`` is False on what the environment wrote. The reward says only
-    whether it succeeded (above 0). Where nothing is paid on the way, :func:`ppo` is the "single" placement.
+    A rollout is a whole trajectory; ``response_mask`` is False on what the environment wrote. Column ``turn_rewards``,
+    ``[N, T]``, is what it paid at each turn's last sampled token; with TRL a function of yours says so (``columns``).
+    The reward says only whether it succeeded (above 0). Where nothing is paid on the way, :func:`ppo` is the "single"
+    placement.
 
     Args:
         weights: reward weights by name; 1 where not named.

@@ -46,8 +46,8 @@ def rover(*, weights: Weights = (), rho: float = 1.0, bootstrap: float = 1.0) ->
         bootstrap: weight of the next token's value. The authors': 1; with 0 the advantage is the target.
 
     Column ``old_mean_logp``, ``[N, T]``, is the mean over the vocabulary of the log-probabilities of the policy that
-    sampled; the engine also measures that of the policy in training. Where a group's rewards are all equal its rollouts
-    have advantage 0 and, once the policy has moved, a gradient still.
+    sampled; that of the policy in training is measured too, by Concord's trainer for TRL and by the plain loop. Where a
+    group's rewards are all equal its rollouts have advantage 0 and, once the policy has moved, a gradient still.
 
     The advantage is the paper's, as in the authors' Countdown code. Their Math script divides by the group's deviation
     too: for rewards 0 and 1 and G = 8 targets 1.9 to 2.8 times as far. A group of one has advantage 0; theirs takes the
@@ -90,11 +90,12 @@ def rapo(
     Args:
         weights: reward weights by name; 1 where not named.
         clip: bound on the ratio, both ways.
-        beta: coefficient of the forward KL, the paper's alpha. With TRL it is the trainer's own ``beta``.
-        entropy: coefficient of the entropy, the paper's beta.
+        beta: coefficient of the forward KL, the paper's alpha; 0.01 is a choice of ours. With TRL it is the trainer's
+            own ``beta``.
+        entropy: coefficient of the entropy, the paper's beta; 0.001 is a choice of ours.
         numerics: "verl" (eps 1e-6, dual clip 3) or "trl" (eps 1e-4).
 
-    A group whose rewards are all equal has advantage 0, and is still drawn to the reference.
+    A group whose rewards are all equal has advantage 0, is still drawn to the reference, and its entropy raised.
 
     The paper tempers the reference first, to ``ref^phi(r) / Z``: phi rises with the reward into [0, 1], so that where
     rewards are low the reference says less. Neither phi nor Z is in the sources at hand, so here phi is 1: the

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from concord.core.catalogue import Card, register
 from concord.core.chain import Chain
-from concord.core.errors import ConfigError
+from concord.core.errors import BatchError, ConfigError
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome, Push, masked_mean
 from concord.functional.progress import progress, shares
@@ -68,7 +68,8 @@ class PolicyImprovement:
         slack: lambda, how much of a step that hurt is taken back.
         weights: of the rewards in the mean.
 
-    Raises: ConfigError unless window >= 2 and slack >= 0.
+    Raises: ConfigError unless window >= 2 and slack >= 0, or for a base whose loss reads columns; BatchError at the
+    first batch if the base tells the tokens of a response apart: C is one number a response.
 
     Example:
         >>> import torch
@@ -94,6 +95,11 @@ class PolicyImprovement:
             raise ConfigError(f"a deviation needs a window of at least 2 batches, got {self.window}")
         if not self.slack >= 0:
             raise ConfigError(f"slack must not be negative, got {self.slack}")
+        if columns := sorted(self.method.objective.reads):
+            raise ConfigError(
+                f"the base's loss reads columns {columns} beside the advantages, in whose place C stands: it would say "
+                "what it says without C"
+            )
 
     def init(self) -> Past:
         """Before the first step."""
@@ -108,6 +114,8 @@ class PolicyImprovement:
         outcome = self.method.signal(batch, past.chain)
         if len(batch.groups) == 0:
             return Step(None, outcome, past)
+        if outcome.token_advantages is not None:
+            raise BatchError("the base tells the tokens of a response apart, and C is one number a response")
         total = Chain((Weigh(self.weights), Sum()))(batch)
         mean = masked_mean(total.advantages, total.keep)
         means = past.means.to(mean)

@@ -136,7 +136,8 @@ def dhpo_entropy(
 
     Assumed: the function ``w``. The sources at hand say that it is of the token's entropy, without gradient, and that
     each ratio is clipped before they are mixed; not which function. This one has no scale and no parameter. What
-    ``dhpo`` assumes is assumed here too. Source: descriptions of arXiv:2601.05607; nothing claims parity.
+    ``dhpo`` assumes is assumed here too. Concord's trainer for TRL and the plain loop measure the entropy. Source:
+    descriptions of arXiv:2601.05607; nothing claims parity.
     """
     surrogate = EntropyHybridClip(Clip(clip, clip), Clip(sequence_low, sequence_high))
     return Method(

@@ -47,6 +47,6 @@ class Method:
             "micro-batches of whole groups": objective.whole_groups,
             "the policy's entropy at each token": "entropy" in objective.statistics,
             "the policy's mean log-probability over the vocabulary at each token": "mean_logp" in objective.statistics,
-            "a learner, trained beside the policy": self.learner is not None,
+            "a learner beside the policy": self.learner is not None,
         }
         return tuple(what for what, needed in found.items() if needed)

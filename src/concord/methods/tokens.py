@@ -7,7 +7,7 @@ from concord.core.chain import Chain
 from concord.methods.method import Method
 from concord.methods.numerics import Numerics, constants
 from concord.objectives import Clip, PolicyObjective, SequenceMean
-from concord.stages import GroupNormalize, ReweighDominantTokens, SoftenSharedTokens, Sum, Weigh
+from concord.stages import GroupNormalize, ReweightDominantTokens, SoftenSharedTokens, Sum, Weigh
 from concord.stages.combine import Weights
 
 
@@ -79,13 +79,13 @@ def thr(
     of the lowest mean score has one below 0 the limit is negative, and every token of the group trains. Groups of one
     label are left alone, as in ``nthr``; with rewards of two values their advantage is 0 anyway.
 
-    Assumed: the factor, the limit, and groups of one label. Descriptions of the paper say that tokens of low influence
-    are masked, that the others are amplified by the sign of THR, and that the threshold follows the predecessor's.
-    Whether the score is a sum over the correct responses or their mean does not matter, since the limit scales with it.
-    Source: arXiv:2510.03669; no code of its authors was found.
+    Assumed: the factor, the limit, groups of one label, and that THR has the sign of A and not its size. Descriptions
+    of the paper say that tokens of low influence are masked, that the others are amplified by the sign of THR, and that
+    the threshold follows the predecessor's. Whether the score is a sum over the correct responses or their mean does
+    not matter, since the limit scales with it. Source: arXiv:2510.03669; no code of its authors was found.
     """
     n = constants(numerics)
     return Method(
-        Chain((Weigh(weights), Sum(), GroupNormalize(n.eps), ReweighDominantTokens(p, beta))),
+        Chain((Weigh(weights), Sum(), GroupNormalize(n.eps), ReweightDominantTokens(p, beta))),
         PolicyObjective(surrogate=Clip(clip, clip, n.dual_clip), reduce=SequenceMean()),
     )

@@ -32,7 +32,7 @@ def r2vpo(*, weights: Weights = (), coefficient: float = 0.04, numerics: Numeric
 
     Args:
         weights: reward weights by name; 1 where not named.
-        coefficient: the price.
+        coefficient: the price; 0.04 is a third party's.
         numerics: "verl" (eps 1e-6) or "trl" (eps 1e-4).
 
     Assumed: the paper bounds the variance by a primal-dual step, which is ``r2vpo_dual``. Here the dual variable is a
@@ -73,7 +73,8 @@ def r2vpo_dual(
     v is what the losses on the batch before measured, over all its optimisation steps, so the price is one number for a
     batch. Before anything was measured it is ``initial``. With one optimisation step a batch the ratio is 1 and v is 0:
     the price falls to 0, and this is REINFORCE with GRPO's advantage. v is a mean of squares, which one token far off
-    can make large: the price rises by as much at once, and falls by no more than ``rate * bound`` a batch.
+    can make large: the price rises by ``rate`` times as much at once, and falls by no more than ``rate * bound`` a
+    batch.
 
     Args:
         weights: reward weights by name; 1 where not named.

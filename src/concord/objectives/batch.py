@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from concord.core.errors import BatchError
+from concord.core.errors import BatchError, MissingColumn
 
 Statistic = Literal["entropy", "mean_logp"]
 """What a loss may read of the policy's whole distribution at a token; fields of :class:`PolicyBatch`."""
@@ -56,6 +56,16 @@ class PolicyBatch:
             raise BatchError(f"mask must be bool, got {self.mask.dtype}; call .bool()")
         if self.advantages.shape not in (shape[:1], shape):
             raise BatchError(f"advantages must be [{shape[0]}] or {tuple(shape)}, got {tuple(self.advantages.shape)}")
+
+    def column(self, name: str) -> Tensor:
+        """What the method's chain wrote under that name.
+
+        Raises:
+            MissingColumn: it wrote none.
+        """
+        if name not in self.columns:
+            raise MissingColumn(f"the loss reads column {name!r}; this batch carries {sorted(self.columns)}")
+        return self.columns[name]
 
     def statistic(self, name: Statistic) -> Tensor:
         """``[B, T]``, without gradient: ``entropy`` or ``mean_logp``.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from concord.core.errors import ConfigError, MissingColumn
+from concord.core.errors import ConfigError
 from concord.objectives.batch import PolicyBatch, Statistic
 from concord.objectives.surrogate import Clip, Surrogate
 
@@ -29,7 +29,7 @@ class MixedPolicy:
         own: the surrogate of the tokens that are not revised; the authors' dual clip by default.
 
     Raises: ConfigError for a negative gamma; MissingColumn without that column.
-    Source: arXiv:2603.20046; sikelifei/HeRL@c527572 (``compute_policy_loss_mixpolicy_vanilla``), to 1e-8. Their weights
+    Source: arXiv:2603.20046; sikelifei/HeRL@c527572 (``compute_policy_loss_mixpolicy_vanilla``), to 1e-6. Their weights
     against the sampler's error are on the policy's own tokens only: give revised rows a weight of 1. Where the
     behaviour's log-probabilities are missing they take x = exp(logp); here that is ``old_logp`` = 0.
     """
@@ -59,9 +59,7 @@ class MixedPolicy:
     def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
         """The loss, and where it was clipped: never on revised tokens."""
         own, clipped = self.own(ratio, advantages, batch)
-        if "revised" not in batch.columns:
-            raise MissingColumn(f"the loss reads column 'revised'; this batch carries {sorted(batch.columns)}")
-        revised = batch.columns["revised"] != 0
+        revised = batch.column("revised") != 0
         revised = revised[:, None] if revised.ndim == 1 else revised
         shaped = -advantages * (ratio / (ratio + self.gamma) if self.gamma else ratio)
         return torch.where(revised, shaped, own), clipped & ~revised

@@ -31,7 +31,9 @@ class JointPairClip(WholeGroups):
     pairs of the sampling policy it is the policy gradient.
 
     On policy the loss is 0, and its gradient RLOO's. A group of one, or whose advantages are all equal, has loss 0.
-    The weights are bounded as the ratios are before exp, not clipped.
+    The weights are not clipped, each ratio is bounded by e^20 only: a pair that became much likelier with the worse one
+    ahead can dominate a step, and ``max_grad_norm`` is what holds it. A response without tokens would be half of its
+    pairs: leave it out of the batch, as Concord's engines do.
 
     Metrics: ``clipped``, the share of the pairs of unequal advantages; ``ahead``, the mean over these, in nats.
     Raises: ConfigError unless clip > 0; BatchError without groups.

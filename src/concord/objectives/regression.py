@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from concord.core.errors import MissingColumn
 from concord.objectives.batch import PolicyBatch
 
 
@@ -30,9 +29,7 @@ class RatioRegression:
     reads: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
-        if "target" not in batch.columns:
-            raise MissingColumn(f"the loss reads column 'target'; this batch carries {sorted(batch.columns)}")
-        target = batch.columns["target"].to(ratio.dtype)
+        target = batch.column("target").to(ratio.dtype)
         target = target[:, None] if target.ndim == 1 else target
         reached = torch.where(target < 1, ratio <= target, ratio >= target)
         return (ratio - target).abs() * advantages.abs(), reached

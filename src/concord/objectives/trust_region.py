@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from concord.core.errors import ConfigError, MissingColumn
+from concord.core.errors import ConfigError
 from concord.objectives.batch import PolicyBatch
 from concord.objectives.ratio import TokenRatio
 
@@ -50,7 +50,5 @@ class PricedVariance:
     reads: ClassVar[frozenset[str]] = frozenset({"price"})
 
     def __call__(self, batch: PolicyBatch) -> Tensor:
-        if "price" not in batch.columns:
-            raise MissingColumn(f"the loss reads column 'price'; this batch carries {sorted(batch.columns)}")
-        price = batch.columns["price"].to(batch.logp.dtype)
+        price = batch.column("price").to(batch.logp.dtype)
         return price[:, None] * (TokenRatio()(batch) - 1).square()

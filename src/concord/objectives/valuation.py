@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from concord.core.errors import ConfigError, MissingColumn
+from concord.core.errors import ConfigError
 from concord.objectives.batch import PolicyBatch, Statistic
 
 
@@ -32,7 +32,7 @@ class RandomPolicyValue:
         rho: reward a nat of the log ratio.
         bootstrap: weight of the next token's value; 0 leaves the advantage as the target.
 
-    Metrics: as clipped nothing.
+    Metrics: nothing counts as clipped.
     Raises: ConfigError unless rho > 0 and bootstrap >= 0; MissingColumn without that column; BatchError without
         ``mean_logp``.
     Source: ROVER, arXiv:2509.24981; tinnerhrhe/ROVER@b0fa587 (``DataParallelROVERActor``), to 1e-6.
@@ -51,9 +51,7 @@ class RandomPolicyValue:
             raise ConfigError(f"bootstrap must not be negative, got {self.bootstrap}")
 
     def __call__(self, ratio: Tensor, advantages: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
-        if "old_mean_logp" not in batch.columns:
-            raise MissingColumn(f"the loss reads column 'old_mean_logp'; this batch carries {sorted(batch.columns)}")
-        old_mean = batch.columns["old_mean_logp"].to(batch.logp.dtype)
+        old_mean = batch.column("old_mean_logp").to(batch.logp.dtype)
         # Off the mask the differences may be anything, and V is read a token earlier.
         Q = self.rho * torch.where(batch.mask, batch.logp - batch.old_logp, 0)
         V = self.rho * torch.where(batch.mask, batch.statistic("mean_logp") - old_mean, 0)

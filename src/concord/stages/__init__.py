@@ -19,7 +19,7 @@ from concord.stages.price import VariancePrice
 from concord.stages.shape import OverlongPenalty
 from concord.stages.target import BoundedTarget
 from concord.stages.tempered import TemperedTarget
-from concord.stages.token_scores import ReweighDominantTokens, SoftenSharedTokens
+from concord.stages.token_scores import ReweightDominantTokens, SoftenSharedTokens
 from concord.stages.turns import DiscountToEnd, InformationGain, NormalizeByTag, NormalizeEndsApart, SumLaterTurns
 from concord.stages.verdicts import DropLopsidedGroups
 from concord.stages.whiten import BatchNormalize, Whiten
@@ -54,7 +54,7 @@ __all__ = [
     "NormalizeEndsApart",
     "OverlongPenalty",
     "PlaceTurnRewards",
-    "ReweighDominantTokens",
+    "ReweightDominantTokens",
     "ReweightGroups",
     "ScaleByDifficulty",
     "SoftenSharedTokens",

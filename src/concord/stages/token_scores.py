@@ -29,7 +29,8 @@ class SoftenSharedTokens(Stage):
     Shapes: [N, 1] -> [N, 1]; writes ``token_values`` [N, T], so it stands last.  State: none.
     Columns: ``token_scores`` [N, T], of :func:`concord.functional.token_scores.token_scores`; ``response_mask`` [N, T].
     Metrics: ``softened``, the share of the bad responses' tokens.
-    Degenerate: a group without good responses, or without bad ones, is left alone; half and half has eta 0.
+    Degenerate: a group without good responses, or without bad ones, is left alone; half and half has eta 0. A good
+    response without tokens has no mean score, and sets no limit.
     Raises: ConfigError for a negative beta; BatchError for several channels, or columns of two widths.
     Source: NTHR, arXiv:2505.18830.
     """
@@ -52,7 +53,7 @@ class SoftenSharedTokens(Stage):
 
 
 @dataclass(frozen=True)
-class ReweighDominantTokens(Stage):
+class ReweightDominantTokens(Stage):
     """Train on the tokens that move the good responses most, and more on those that make them likelier, or less.
 
         THR[i, t] = sign(A[i]) * score[i, t]
@@ -67,8 +68,9 @@ class ReweighDominantTokens(Stage):
     Columns: ``token_scores`` [N, T], of :func:`concord.functional.token_scores.token_scores`; ``response_mask`` [N, T].
     Metrics: ``dominant``, the share of tokens that train, and ``positive``, the share of these with THR above 0; over
     the responses with an advantage, in groups with good and bad ones.
-    Degenerate: a group without good responses, or without bad ones, is left alone. A good response's mean score may be
-    negative, and with it the limit: then every token of the group trains, with weight 1 where THR is 0.
+    Degenerate: a group without good responses, or without bad ones, is left alone; a good response without tokens has
+    no mean score and counts for none. A mean score may be negative, and with it the limit: then every token of the
+    group trains, with weight 1 where THR is 0.
     Raises: ConfigError unless -1 <= p <= 1 and beta >= 0; BatchError for several channels, or columns of two widths.
     Source: THR, arXiv:2510.03669, in our reading of descriptions: the factor, and that the limit is NTHR's.
 
@@ -89,7 +91,7 @@ class ReweighDominantTokens(Stage):
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         A, scores, mask = _read(signal, batch)
         hidden_reward = A.sign()[:, None] * scores
-        good, bad = A > 0, A < 0
+        good, bad = (A > 0) & mask.any(1), A < 0
         limit = _limit(scores, mask, good, self.beta, batch)
         both = batch.groups.spread((_counts(good, bad, batch) > 0).all(1))
         dominant = hidden_reward.abs() > limit[:, None]
@@ -123,10 +125,11 @@ def _read(signal: Signal, batch: Rollouts) -> _Tokens:
 
 
 def _limit(scores: Tensor, mask: Tensor, good: Tensor, beta: float, batch: Rollouts) -> Tensor:
-    """``[N]``, infinite where the group has no good response."""
+    """``[N]``, infinite where the group has no good response with a token."""
     groups = batch.groups
     mean = torch.where(mask, scores, 0).sum(1) / mask.sum(1).clamp(min=1)
-    least = torch.where(groups.lay(good) & groups.there, groups.lay(mean), torch.inf).amin(0)
+    told = good & mask.any(1)  # the mean over no token is none
+    least = torch.where(groups.lay(told) & groups.there, groups.lay(mean), torch.inf).amin(0)
     return groups.spread(torch.where(least.isinf(), torch.inf, beta * least))
 
 

@@ -58,7 +58,7 @@ class ConcordConfig(GRPOConfig):  # type: ignore[misc]
     ``beta`` is the coefficient of a KL penalty in the method's loss: GRPO's k3 estimate against
     TRL's reference model. TRL 1.16 multiplies the estimate by the ratio
     (``use_bias_correction_kl``); here it is not. For a method that reads the reference model itself
-    (``copg``) it is the method's own ``beta``. ``bf16`` left open is off where there is no
+    (``copg``, ``rapo``) it is the method's own ``beta``. ``bf16`` left open is off where there is no
     accelerator. All other options are TRL's own.
 
     Raises:

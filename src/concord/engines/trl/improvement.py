@@ -74,11 +74,6 @@ class ImprovingTrainer(ConcordTrainer):
             raise ConfigError(
                 f"method {self.args.method!r} trains a learner, which has moved on since the batch before"
             )
-        if columns := sorted(self._method.objective.reads):
-            raise ConfigError(
-                f"the loss of method {self.args.method!r} reads columns {columns} beside the advantages, "
-                "in whose place C stands: it would say what it says without C"
-            )
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise ConfigError("a pass is left out by taking its gradients away: not with DeepSpeed or FSDP")
 

@@ -46,7 +46,7 @@ class ConcordTrainer(ScoringTrainer):
       schedules, gates, time limits and policies for failure (:class:`concord.rewards.NamedReward`).
       A reward that returns None for a rollout has not scored it; one that raises, or returns NaN,
       stops the run unless it says otherwise.
-    - A row without a gradient (dropped, or with an advantage of exactly 0 and no penalty) leaves the
+    - A row without a gradient (dropped, or with an advantage of exactly 0 that no loss acts on) leaves the
       batch before the forward pass. The loss is divided by the tokens and responses of the whole
       optimisation step, over micro-batches and processes, so the gradient is that of one big batch.
     - Training resumes bit-equal, the state of the chain included; see :mod:`concord.engines.trl.resume`.

@@ -52,7 +52,7 @@ def check(config: Mapping[str, Any], method: Method) -> None:
             "leave it off: weights and rejection in decoupled mode work"
         )
     if (config.get("critic") or {}).get("enable"):
-        raise ConfigError("critic.enable=True: the methods have no critic; leave critic.enable at null")
+        raise ConfigError("critic.enable=True: no method here has verl's critic; leave critic.enable at null")
     model = (config.get("reward") or {}).get("reward_model") or {}
     if model.get("enable") and not model.get("enable_resource_pool"):
         raise ConfigError(

@@ -49,7 +49,8 @@ def policy_loss(
         loss_agg_mode: not read, the method has its own reduction; :mod:`concord.engines.verl.check` refuses others.
         config: verl's actor configuration, with what :func:`config` made in ``policy_loss``.
 
-    Metrics: ``actor/concord/clipped`` and ``actor/concord/ratio``, means over the micro-batch's tokens.
+    Metrics: ``actor/concord/clipped``, ``actor/concord/ratio`` and ``actor/concord/ratio_variance``, means over the
+    micro-batch's tokens.
     """
     mask = response_mask.bool()
     batch = PolicyBatch(log_prob, old_log_prob, advantages, mask, weights=rollout_is_weights)
