@@ -166,6 +166,7 @@ CLIPO = {"method": "clipo", "method_args": {"threshold": 0.4}, "rewards": [tiny.
         ({}, {"window": 1}, "a window of at least 2 batches, got 1"),
         ({}, {"slack": -1.0}, "slack must not be negative"),
         (CLIPO, {}, "'clipo' trains a learner"),
+        ({"method": "thr"}, {}, "'thr' tells the tokens of a response apart"),
         ({"method": "gbpo"}, {}, r"the base's loss reads columns \['target'\] beside the advantages"),
         ({"gradient_accumulation_steps": 8}, {}, r"steps_per_generation \(4\) must be a multiple of .*\(8\)"),
     ],

@@ -10,6 +10,8 @@ import torch
 from concord import Groups, Rollouts, create
 from concord.engines.loop import Sampled
 from concord.engines.trl.rows import widen
+from concord.functional.answers import answer_ids
+from concord.functional.token_scores import token_scores
 from tests.engines import fading, improving, tiny
 from tests.engines.gradients import Loss, Step, assert_gradients, assert_table, expected
 from tests.engines.scored import by_hand, padded
@@ -129,15 +131,52 @@ def test_the_facts_of_both_meet_in_one_chain(ranks: list[dict[str, Any]]) -> Non
         torch.testing.assert_close(found, wanted[:, : found.shape[1]], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["thr", "ppo"])
-def test_tokens_told_apart_are_the_same_step_on_both(ranks: list[dict[str, Any]], case: str) -> None:
-    for one, other in zip(*(steps_of(rank, case) for rank in ranks), strict=True):
-        assert one.batches[0]["advantages"].ndim == 2
-        assert all(torch.equal(one.gradient[name], other.gradient[name]) for name in one.gradient)
-    if case == "ppo":
-        heads = [rank[case]["learner"] for rank in ranks]
-        assert heads[0]["module.weight"].abs().max() > 0
-        assert all(torch.equal(heads[1][name], value) for name, value in heads[0].items())
+def test_tokens_are_scored_within_the_groups_of_each(ranks: list[dict[str, Any]]) -> None:
+    """THR's advantages, from states and distributions worked out row by row."""
+    batches = [steps_of(rank, "thr")[0].batches[0] for rank in ranks]
+    sampled, batch = rollouts_of(batches)
+    parts = {"prompt_ids": sampled.prompt_ids, "prompt_mask": sampled.prompt_mask}
+    parts |= {"completion_ids": sampled.response_ids, "completion_mask": sampled.response_mask}
+    rows = by_hand(parts, steps_of(ranks[0], "thr")[0].parameters)
+    width, mask = sampled.response_ids.shape[1], sampled.response_mask
+    states, everything = torch.zeros(len(rows), width, 16), torch.zeros(len(rows), width, len(tiny.WORDS))
+    for i, row in enumerate(rows):
+        states[i, : len(row["response"])] = row["states"].float()
+        everything[i, : len(row["response"])] = row["logp"].exp().float()
+    good = create("grpo").signal(batch).advantages > 0
+    scores = torch.zeros(len(rows), width)
+    for p in range(batch.groups.count):
+        group = (batch.groups.index == p).nonzero()[:, 0]
+        tokens = sampled.response_ids[group][mask[group]].unique()
+        chosen = torch.searchsorted(tokens, sampled.response_ids[group]).clamp(max=len(tokens) - 1)
+        one = Groups.uniform(1, len(group))
+        scores[group] = token_scores(
+            states[group], everything[group][..., tokens], chosen, mask[group], good[group], one
+        )
+    outcome = create("thr").signal(batch.with_columns(token_scores=scores, response_mask=mask))
+    assert good.any()
+    for part, wanted in zip(
+        batches, outcome.push.advantages.split([len(part["keep"]) for part in batches]), strict=True
+    ):
+        found = part["advantages"]
+        assert found.ndim == 2
+        torch.testing.assert_close(found, wanted[:, : found.shape[1]], rtol=0, atol=1e-4)
+
+
+def test_both_teach_the_same_critic(ranks: list[dict[str, Any]]) -> None:
+    heads = [rank["ppo"]["learner"] for rank in ranks]
+    assert heads[0]["module.weight"].abs().max() > 0
+    assert all(torch.equal(heads[1][name], value) for name, value in heads[0].items())
+
+
+def test_what_functions_said_on_both_meets_in_one_chain(ranks: list[dict[str, Any]]) -> None:
+    """COPO's advantages; a group is split, so its answers come from both."""
+    batches = [steps_of(rank, "copo")[0].batches[0] for rank in ranks]
+    sampled, batch = rollouts_of(batches)
+    texts = tiny.tokenizer().batch_decode(sampled.responses(), skip_special_tokens=True)
+    wanted = create("copo").signal(batch.with_columns(answers=answer_ids(tiny.last_letter(texts)))).advantages
+    assert len(set(wanted.tolist())) > 2
+    torch.testing.assert_close(torch.cat([part["advantages"] for part in batches]), wanted, rtol=0, atol=1e-5)
 
 
 def test_what_a_chain_says_token_by_token_is_the_plain_loops_gradient_on_the_joined_batch(

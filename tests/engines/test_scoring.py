@@ -162,9 +162,46 @@ def test_logits_that_are_changed_after_the_head_are_refused_before_the_run(tmp_p
     capped.config.final_logit_softcapping = 30.0
     with pytest.raises(ConfigError, match=r"Qwen2ForCausalLM changes its logits after its head \(final_logit_soft"):
         tiny.trainer(tmp_path, method="rover", model=capped)
-    tiny.trainer(tmp_path, method="ppo", model=capped)  # which reads no distribution
+    for method in ("ppo", "gd2po"):  # which read no distribution
+        tiny.trainer(tmp_path, method=method, model=capped, max_steps=1).train()
+
+
+@pytest.mark.parametrize("method", ["dcpo", "rover", "thr", "nthr", "ppo"])
+def test_it_is_measured_in_float32_under_autocast(tmp_path: Path, method: str) -> None:
+    trainer = tiny.trainer(tmp_path, Watched, method=method, rewards=[tiny.first_letter], bf16=True, max_steps=1)
+    trainer.train()
+    batch, ids, parameters = trainer.seen[0]
+    facts = {name: value for name, value in batch.columns.items() if value.ndim > 1 and value.is_floating_point()}
+    assert facts
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in facts.values())
+    if "old_logp" in facts:
+        for found, row in zip(facts["old_logp"], by_hand(ids, parameters), strict=True):
+            want = old_logp(row)
+            torch.testing.assert_close(found[: len(want)].double(), want, rtol=0, atol=0.1)
 
 
 def test_scores_within_a_group_need_the_whole_group(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="each process must have whole groups of 4; these are 8 processes for 16"):
         check_method(create("nthr"), tiny.config(tmp_path, method="nthr"), ("a",), 4, 8)
+
+
+def test_what_the_policy_moved_is_of_training_on_the_batch_before(tmp_path: Path) -> None:
+    """Not of evaluation, nor of the batches before that; and it goes on from a checkpoint within a batch."""
+    ends = []
+    settings = {"method": "r2vpo_dual", "num_iterations": 2, "max_steps": 8, "learning_rate": 0.3, "save_steps": 3}
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 4}
+    for start, changes in ((None, {}), (3, {}), (None, evaluation)):
+        options = {"eval_dataset": tiny.prompts(4)} if changes else {}
+        trainer = tiny.trainer(tmp_path, save_strategy="steps", options=options, **settings, **changes)
+        trainer.train(resume_from_checkpoint=start and str(tmp_path / f"checkpoint-{start}"))
+        log = trainer.state.log_history
+        measured = [entry["concord/objective/ratio_variance"] for entry in log if "concord/objective/clipped" in entry]
+        prices = [
+            entry["concord/variance_price/variance"] for entry in log if "concord/variance_price/variance" in entry
+        ]
+        ends.append((prices, trainer.model.state_dict()))
+        if start is None:
+            # Two steps a batch; at the first the policy has not moved.
+            assert prices == pytest.approx([0.0] + [sum(measured[i : i + 2]) / 2 for i in (0, 2, 4)], rel=1e-3)
+            assert max(prices) > 1e-3
+    assert all(torch.equal(ends[1][1][name], value) for name, value in ends[0][1].items())

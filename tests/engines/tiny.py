@@ -78,6 +78,11 @@ def first_letter(completions: list[str], **_: Any) -> list[float]:
     return [float("a" in text) for text in completions]
 
 
+def last_letter(completions: list[str], **_: Any) -> list[str]:
+    """What a rollout answered, as a column."""
+    return [text[-1:] for text in completions]
+
+
 REWARDS = [early, brief, varied]
 
 

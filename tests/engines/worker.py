@@ -43,7 +43,16 @@ CASES: dict[str, dict[str, Any]] = {
         "max_completion_length": 40, "refill_rounds": 2, "max_steps": 2,
     },
     **{name: {"method": name, "rewards": [tiny.first_letter], "per_device_train_batch_size": 4}
-       for name in ("dcpo", "thr", "ppo")},
+       for name in ("dcpo", "ppo")},
+    # Groups that a process has as a whole, also those that are drawn anew.
+    "thr": {
+        "method": "thr", "rewards": [tiny.first_letter], "per_device_train_batch_size": 8, "refill_rounds": 1,
+        "max_steps": 2,
+    },
+    "copo": {
+        "method": "copo", "rewards": [tiny.first_letter], "per_device_train_batch_size": 6, "max_steps": 2,
+        "options": {"columns": {"answers": tiny.last_letter}},
+    },
 }  # fmt: skip
 
 

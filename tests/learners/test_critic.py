@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -46,19 +48,28 @@ def test_it_begins_with_nothing_and_comes_to_the_least_squares_of_its_returns() 
     torch.testing.assert_close(found, best, rtol=0, atol=1e-3)
 
 
-def test_a_step_is_that_of_verls_loss() -> None:
+def test_its_steps_are_those_of_verls_loss() -> None:
+    """Several, so that the value has moved from what it was at sampling time, and the clip acts."""
     batch = a_batch()
-    critic = Critic(lr=0.1, steps=1, clip=0.05).build(3)
-    taught(critic, batch, 3)
+    critic, head = Critic(lr=0.1, steps=4, clip=0.05).build(3), torch.nn.Linear(3, 1)
+    head.load_state_dict(critic.head.state_dict())
+    optimizer = torch.optim.AdamW(head.parameters(), lr=0.1, weight_decay=0.0)
     judged = critic.step(batch)
     outcome = create("ppo").signal(judged)
-    head = torch.nn.Linear(3, 1)
-    head.load_state_dict(critic.head.state_dict())
-    mask = batch.columns["response_mask"]
-    values = torch.where(mask, head(batch.columns["states"] / 3)[..., 0], 0)
-    loss = value_loss(values, judged.columns["values"], outcome.columns["returns"], mask, clip=0.05)
     critic.follow(judged, outcome)
-    torch.testing.assert_close(critic.metrics["loss"], loss.detach(), rtol=0, atol=1e-7)
+    mask, old, returns = batch.columns["response_mask"], judged.columns["values"], outcome.columns["returns"]
+    unclipped = 0.0
+    for _ in range(4):
+        values = torch.where(mask, head(batch.columns["states"] / 3)[..., 0], 0)
+        loss = value_loss(values, old, returns, mask, clip=0.05)
+        unclipped = value_loss(values, old, returns, mask, clip=1e9).item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() > unclipped + 1e-3
+    torch.testing.assert_close(critic.metrics["loss"], loss.detach(), rtol=0, atol=1e-6)
+    for found, wanted in zip(critic.head.parameters(), head.parameters(), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
 def test_off_the_mask_states_may_be_anything() -> None:
@@ -81,11 +92,18 @@ def test_its_state_goes_on_to_the_same_bits() -> None:
 
 
 def test_rollouts_that_were_dropped_teach_nothing() -> None:
-    batch = a_batch()
-    unscored = Rollouts(torch.full((8, 1), torch.nan), batch.groups, ("a",), batch.columns)
-    critic = Critic().build(3)
-    taught(critic, unscored)
-    assert all((p == 0).all() for p in critic.head.parameters())
+    """Whatever their returns say: half of the batch is as if it were not there, the whole as if nothing was."""
+    batch, half = a_batch(), torch.arange(8) < 4
+    judged = Critic().build(3).step(batch)
+    outcome = create("ppo").signal(judged)
+    returns = torch.where(half[:, None], outcome.columns["returns"], 100.0)
+    some, none, alone = Critic().build(3), Critic().build(3), Critic().build(3)
+    some.follow(judged, dataclasses.replace(outcome, keep=half, columns={"returns": returns}))
+    first = Rollouts(batch.rewards[:4], Groups.uniform(1, 4), ("a",), {k: v[:4] for k, v in judged.columns.items()})
+    alone.follow(first, dataclasses.replace(outcome, keep=half[:4], columns={"returns": returns[:4]}))
+    assert all(torch.equal(a, b) for a, b in zip(some.head.parameters(), alone.head.parameters(), strict=True))
+    none.follow(judged, dataclasses.replace(outcome, keep=half & ~half, columns={"returns": returns}))
+    assert all((p == 0).all() for p in none.head.parameters())
 
 
 @pytest.mark.parametrize("changes", [{"lr": 0.0}, {"steps": 0}, {"clip": 0.0}, {"warmup": -1}, {"lr": float("nan")}])

@@ -87,6 +87,7 @@ ATTRIBUTES = (
     "reward_func_names",
     "reward_weights",
     "router_aux_loss_coef",
+    "temperature",
 )
 """Attributes that GRPOTrainer's constructor sets."""
 
@@ -107,6 +108,7 @@ LOG_KEYS = ("prompt", "completion", "rewards", "advantages", "extra")
 """Keys of ``_logs``."""
 
 HELPERS: dict[str, tuple[str, ...]] = {
+    "trl.models.utils": ("disable_gradient_checkpointing",),
     "trl.trainer.utils": (
         "get_callable_name",
         "split_pixel_values_by_grid",

@@ -1,4 +1,4 @@
-"""What a policy's distribution at each sampled token says, as far as a method asks."""
+"""What a method asks of the policy's distribution at each token, by name."""
 
 from __future__ import annotations
 
@@ -7,40 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
+from concord.functional.distribution import entropy, mean_logp, token_logp
 from concord.methods import Method
 from concord.stages import TemperedTarget
 
 Fact = Callable[[Tensor, Tensor], Tensor]
 """From the log-probabilities ``[..., V]`` at sampled tokens, and the tokens ``[...]``, to ``[...]``."""
 
-TEMPERED = "tempered_logp"
+TEMPERED, RATIO_VARIANCE = "tempered_logp", "ratio_variance"
 
-
-def logp(distribution: Tensor, ids: Tensor) -> Tensor:
-    """Of the sampled tokens, in nats."""
-    return distribution.gather(-1, ids[..., None])[..., 0]
-
-
-def mean_logp(distribution: Tensor, ids: Tensor) -> Tensor:
-    """The mean over the vocabulary."""
-    return distribution.mean(-1)
-
-
-def entropy(distribution: Tensor, ids: Tensor) -> Tensor:
-    """Of the distribution, in nats."""
-    return -(distribution.exp() * distribution).sum(-1)
-
-
-def tempered_logp(temperature: float) -> Fact:
-    """Of the sampled tokens, at that temperature times the one that they were sampled at."""
-
-    def fact(distribution: Tensor, ids: Tensor) -> Tensor:
-        return logp((distribution / temperature).log_softmax(-1), ids)
-
-    return fact
-
-
-OLD: dict[str, Fact] = {"old_logp": logp, "old_mean_logp": mean_logp}
+OLD: dict[str, Fact] = {"old_logp": token_logp, "old_mean_logp": mean_logp}
 """Columns of the policy that sampled."""
 
 STATISTICS: dict[str, Fact] = {"entropy": entropy, "mean_logp": mean_logp}
@@ -48,6 +24,15 @@ STATISTICS: dict[str, Fact] = {"entropy": entropy, "mean_logp": mean_logp}
 
 GIVEN = frozenset({TEMPERED, *OLD})
 """The columns of :func:`asked`."""
+
+
+def tempered_logp(temperature: float) -> Fact:
+    """Of the sampled tokens, at that temperature times the one that they were sampled at."""
+
+    def fact(distribution: Tensor, ids: Tensor) -> Tensor:
+        return token_logp((distribution / temperature).log_softmax(-1), ids)
+
+    return fact
 
 
 def asked(method: Method, state: tuple[Any, ...]) -> dict[str, Fact]:

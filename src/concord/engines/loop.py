@@ -26,10 +26,11 @@ from concord.core.errors import BatchError, ConfigError
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome, Push
 from concord.engines import facts
+from concord.functional.distribution import token_logp
 from concord.methods import Method
 from concord.objectives import Mean, PolicyBatch, PolicyLoss, Totals
 
-SUPPLIED = frozenset({"lengths", "truncated", "response_mask", "ratio_variance"}) | facts.GIVEN
+SUPPLIED = frozenset({"lengths", "truncated", "response_mask", facts.RATIO_VARIANCE}) | facts.GIVEN
 """The columns that the loop gives a chain."""
 
 
@@ -213,7 +214,7 @@ class Loop:
             for part in parts:
                 loss, metrics = self._loss(part, totals)
                 loss.backward()  # type: ignore[no-untyped-call]
-                drifts += [metrics["ratio_variance"]] if "ratio_variance" in metrics else []
+                drifts += [metrics[facts.RATIO_VARIANCE]] if facts.RATIO_VARIANCE in metrics else []
             norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.optimizer.step()
         self._drift = float(functools.reduce(operator.add, drifts).value()) if drifts else math.nan
@@ -221,7 +222,7 @@ class Loop:
 
     def log_probs(self, sampled: Sampled) -> Tensor:
         """``[N, T]``, in nats: log-probabilities of the response tokens; meaningless off the mask."""
-        return facts.logp(self.distribution(sampled), sampled.response_ids)
+        return token_logp(self.distribution(sampled), sampled.response_ids)
 
     def distribution(self, sampled: Sampled) -> Tensor:
         """``[N, T, V]``, in nats: log-probabilities over the vocabulary at the response tokens."""
@@ -239,13 +240,21 @@ class Loop:
 
     def _facts(self, sampled: Sampled) -> dict[str, Tensor]:
         """The columns in :data:`SUPPLIED`, those about the distribution only if the method asks."""
-        drift = torch.full_like(sampled.lengths, self._drift, dtype=torch.float32)
-        found = {"lengths": sampled.lengths, "truncated": sampled.truncated, "response_mask": sampled.response_mask}
+        found = {
+            "lengths": sampled.lengths,
+            "truncated": sampled.truncated,
+            "response_mask": sampled.response_mask,
+            facts.RATIO_VARIANCE: torch.full_like(sampled.lengths, self._drift, dtype=torch.float32),
+        }
         if wanted := facts.asked(self.method, self.state):
+            found |= {name: torch.zeros(sampled.response_ids.shape, device=sampled.lengths.device) for name in wanted}
             with torch.no_grad():
-                distribution = self.distribution(sampled)
-                found |= {name: fact(distribution, sampled.response_ids) for name, fact in wanted.items()}
-        return found | {"ratio_variance": drift}
+                for rows in self._cut(torch.arange(len(sampled.lengths), device=sampled.lengths.device)):
+                    part = sampled.take(rows)
+                    distribution, width = self.distribution(part), part.response_ids.shape[1]
+                    for name, fact in wanted.items():
+                        found[name][rows, :width] = fact(distribution, part.response_ids).float()
+        return found
 
     def _cut(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Places of rows, micro-batch by micro-batch."""
@@ -255,7 +264,7 @@ class Loop:
         """The part of the step's loss that these rows have."""
         sampled, objective = part.sampled, self.method.objective
         distribution = self.distribution(sampled)
-        logp, push = facts.logp(distribution, sampled.response_ids), part.push.cut(sampled.response_mask.shape[1])
+        logp, push = token_logp(distribution, sampled.response_ids), part.push.cut(sampled.response_mask.shape[1])
         if part.old is None:  # at the first update the policy is the one that sampled
             part.old = logp.detach()
         batch = PolicyBatch(

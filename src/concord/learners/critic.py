@@ -49,7 +49,7 @@ class Critic:
     reads: ClassVar[frozenset[str]] = frozenset({STATES, "response_mask"})
     writes: ClassVar[frozenset[str]] = frozenset({VALUES})
 
-    lr: float = 0.05
+    lr: float = 0.2
     steps: int = 8
     clip: float = 0.5
     warmup: int = 0

@@ -29,7 +29,8 @@ class Learner(ABC):
 
     @abstractmethod
     def step(self, batch: Rollouts) -> Rollouts:
-        """The rollouts with the learner's columns, as it judges them now; then one optimisation step."""
+        """The rollouts with the learner's columns, as it judges them now; then it learns, if rollouts are all it needs
+        for that."""
 
     @abstractmethod
     def score(self, batch: Rollouts) -> Rollouts:

@@ -29,9 +29,10 @@ def ppo(
     gamma: float = 1.0,
     lam: float = 0.95,
     clip: float = 0.2,
-    value_lr: float = 0.05,
+    value_lr: float = 0.2,
     value_steps: int = 8,
     value_clip: float = 0.5,
+    value_warmup: int = 0,
 ) -> Method:
     """PPO with generalized advantage estimation: a critic says what to expect at each token.
 
@@ -48,9 +49,10 @@ def ppo(
         gamma: discount for each token.
         lam: 1 = the return minus V (verl's default), 0 = the one-step error; 0.95 in the paper and in TRL.
         clip: bound on the ratio, both ways; a dual clip of 3 as in verl.
-        value_lr: the critic's learning rate. 0.05 is a choice of ours, for a head on states.
+        value_lr: the critic's learning rate. 0.2 is a choice of ours, for a head on states.
         value_steps: its optimisation steps on each batch of rollouts. 8 is a choice of ours.
         value_clip: how far a value may move on one batch; verl's 0.5.
+        value_warmup: generation steps in which the critic learns and the policy does not.
 
     A unanimous group has something to say: it did better or worse than the critic expected. A rollout's advantage in
     the outcome is the mean over its tokens. PPO as published has a network of its own as the critic, or shares the
@@ -60,7 +62,7 @@ def ppo(
     return Method(
         Chain((Weigh(weights), Sum(), Gae(gamma, lam), WhitenTokens())),
         PolicyObjective(surrogate=Clip(clip, clip, 3.0), reduce=TokenMean()),
-        learner=Critic(value_lr, value_steps, value_clip),
+        learner=Critic(value_lr, value_steps, value_clip, value_warmup),
     )
 
 
@@ -81,9 +83,10 @@ def turn_ppo(
     gamma: float = 1.0,
     lam: float = 0.95,
     clip: float = 0.2,
-    value_lr: float = 0.05,
+    value_lr: float = 0.2,
     value_steps: int = 8,
     value_clip: float = 0.5,
+    value_warmup: int = 0,
 ) -> Method:
     """PPO over several turns, each paid where it ends: the "dense" placement of meow-tea-taro.
 
@@ -100,14 +103,14 @@ def turn_ppo(
         most: how many turn rewards the environment can pay.
         gamma, lam: for each sampled token; they do not apply across what the environment wrote.
         clip: bound on the ratio, both ways.
-        value_lr, value_steps, value_clip: of the critic, as in :func:`ppo`.
+        value_lr, value_steps, value_clip, value_warmup: of the critic, as in :func:`ppo`.
 
     Source: arXiv:2510.01132. The authors' code drops turns that end beyond the prompt's width; here none is.
     """
     return Method(
         Chain((Weigh(weights), Sum(), PlaceTurnRewards(most), Gae(gamma, lam), WhitenTokens())),
         PolicyObjective(surrogate=Clip(clip, clip, 3.0), reduce=TokenMean()),
-        learner=Critic(value_lr, value_steps, value_clip),
+        learner=Critic(value_lr, value_steps, value_clip, value_warmup),
     )
 
 
@@ -128,9 +131,10 @@ def pf_ppo(
     gamma: float = 1.0,
     lam: float = 0.95,
     clip: float = 0.2,
-    value_lr: float = 0.05,
+    value_lr: float = 0.2,
     value_steps: int = 8,
     value_clip: float = 0.5,
+    value_warmup: int = 0,
 ) -> Method:
     """PF-PPO: train on the rollouts whose reward can be trusted, the best and the worst of each prompt.
 
@@ -148,7 +152,7 @@ def pf_ppo(
             reward explains the true score on the rollouts it keeps.
         power: of the rule of that name.
         weights: reward weights by name; 1 where not named. Their sum is ranked.
-        gamma, lam, clip, value_lr, value_steps, value_clip: of :func:`ppo`.
+        gamma, lam, clip, value_lr, value_steps, value_clip, value_warmup: of :func:`ppo`.
 
     Equals share their place, where the authors' code takes the first; a group of one is its own best and worst. Their
     ``select_max_random`` has odds 0.4 and 0.1 for every G, which are BR's at G = 5. verl's
@@ -157,4 +161,4 @@ def pf_ppo(
     """
     base = ppo(weights=weights, gamma=gamma, lam=lam, clip=clip)
     signal = Chain((*base.signal.stages, FilterByRank(rule, power, weights)))
-    return dataclasses.replace(base, signal=signal, learner=Critic(value_lr, value_steps, value_clip))
+    return dataclasses.replace(base, signal=signal, learner=Critic(value_lr, value_steps, value_clip, value_warmup))

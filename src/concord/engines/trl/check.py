@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence, Sized
 from typing import Any
@@ -9,17 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from concord.core.chain import Chain
 from concord.core.errors import ConfigError, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
+from concord.core.signal import Outcome
+from concord.engines.facts import RATIO_VARIANCE
 from concord.engines.trl.config import ConcordConfig
-from concord.engines.trl.drift import DRIFT
 from concord.engines.trl.hidden import HIDDEN
 from concord.engines.trl.scoring import SCORED, SCORES
 from concord.learners.critic import VALUES
 from concord.methods import Method
+from concord.stages import Sum
 
-SUPPLIED = frozenset({"lengths", "truncated", "response_mask", DRIFT}) | SCORED
+SUPPLIED = frozenset({"lengths", "truncated", "response_mask", RATIO_VARIANCE}) | SCORED
 """The columns that this engine gives a chain; a learner gets pooled hidden states too."""
 
 
@@ -47,11 +51,13 @@ def check_method(
         BatchError: it names a reward that there is not.
     """
     learner = method.learner
-    supplied = SUPPLIED | columns if learner is None else SUPPLIED | columns | {HIDDEN}
-    if absent := sorted(method.needs - supplied):
+    mine = SUPPLIED if learner is None else SUPPLIED | learner.writes | {HIDDEN}
+    if taken := sorted(columns & mine):
+        raise ConfigError(f"column {taken[0]!r} is the trainer's own; name the function's otherwise")
+    if absent := sorted(method.needs - mine - columns):
         raise ConfigError(
-            f"method {args.method!r} needs columns {absent}; there are {sorted(supplied)}. Give functions that compute "
-            "the missing ones as columns="
+            f"method {args.method!r} needs columns {absent}{nearest(absent[0], columns)}; there are "
+            f"{sorted(mine | columns)}. Give functions that compute the missing ones as columns="
         )
     if SCORES in method.needs and args.generation_batch_size // processes % size:
         raise ConfigError(
@@ -66,9 +72,16 @@ def check_method(
         )
     if learner is not None:
         learner.check(rewards)
-    if not method.needs & columns:  # whose shapes are the user's
-        names = tuple(rewards)
-        method.signal(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, _blank(method, size)))
+    blank_outcome(method, rewards, size, columns)
+
+
+def blank_outcome(method: Method, rewards: Sequence[str], size: int, columns: frozenset[str] = frozenset()) -> Outcome:
+    """Of the chain on a blank group, up to the first stage that reads what a function of the user's gives."""
+    stages = tuple(itertools.takewhile(lambda stage: not stage.needs & columns, method.signal.stages))
+    if not any(isinstance(stage, Sum) for stage in stages):
+        stages = (*stages, Sum())
+    names = tuple(rewards)
+    return Chain(stages)(Rollouts(torch.zeros(size, len(names)), Groups.uniform(1, size), names, _blank(method, size)))
 
 
 def _blank(method: Method, size: int) -> dict[str, Tensor]:
@@ -81,7 +94,7 @@ def _blank(method: Method, size: int) -> dict[str, Tensor]:
         "lengths": torch.ones(size),
         "truncated": torch.zeros(size, dtype=torch.bool),
         "response_mask": torch.ones(size, 1, dtype=torch.bool),
-        DRIFT: nothing,
+        RATIO_VARIANCE: nothing,
     }
 
 

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DRIFT = "ratio_variance"
-"""The objective's metric, and the column."""
-
 
 @dataclass
 class Drift:

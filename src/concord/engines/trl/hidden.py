@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from trl.models.utils import disable_gradient_checkpointing
 
 from concord.engines.contract import MULTIMODAL
+from concord.engines.trl.backbone import watching
 from concord.engines.trl.resume import ResumableTrainer
 from concord.engines.trl.rows import Batch
-from concord.engines.trl.vocabulary import watching
 
 HIDDEN = "hidden"
 
@@ -39,8 +40,8 @@ class HiddenStatesTrainer(ResumableTrainer):
 
     def _pass(self, output: Batch) -> None:
         """A forward pass of the policy over new rollouts, in TRL's micro-batches and without gradient."""
-        training = self.model.training
-        with torch.no_grad():
+        training, checkpointing = self.model.training, self.args.gradient_checkpointing_kwargs
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, checkpointing):
             self._get_per_token_logps_and_entropies(
                 self.model,
                 torch.cat([output["prompt_ids"], output["completion_ids"]], 1),

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from concord.core.errors import ConfigError
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Push
+from concord.engines.trl.check import blank_outcome
 from concord.engines.trl.rows import Batch
 from concord.engines.trl.trainer import ConcordTrainer
 from concord.methods import PolicyImprovement
@@ -44,8 +45,8 @@ class ImprovingTrainer(ConcordTrainer):
     ``kl`` are over both passes.
 
     Raises:
-        ConfigError: ``num_iterations`` is not 2; window or slack out of range; a method with a learner, or whose loss
-            reads columns; DeepSpeed or FSDP.
+        ConfigError: ``num_iterations`` is not 2; window or slack out of range; a method with a learner, with advantages
+            a token, or whose loss reads columns; DeepSpeed or FSDP.
     """
 
     def __init__(self, *arguments: Any, window: int = 8, slack: float = 0.1, **options: Any) -> None:
@@ -73,6 +74,10 @@ class ImprovingTrainer(ConcordTrainer):
         if self._method.learner is not None:
             raise ConfigError(
                 f"method {self.args.method!r} trains a learner, which has moved on since the batch before"
+            )
+        if blank_outcome(self._method, self._rewards.names, self.num_generations).token_advantages is not None:
+            raise ConfigError(
+                f"method {self.args.method!r} tells the tokens of a response apart, and C is one number a response"
             )
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise ConfigError("a pass is left out by taking its gradients away: not with DeepSpeed or FSDP")

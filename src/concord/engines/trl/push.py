@@ -17,7 +17,7 @@ _COLUMN = "concord/"
 """Before the name of a column, so that none is taken for one of TRL's keys."""
 
 
-def keys(outcome: Outcome, groups: Groups, mine: Tensor, width: int) -> Batch:
+def keys(outcome: Outcome, groups: Groups, mine: Tensor, width: int, reads: frozenset[str]) -> Batch:
     """What TRL's batch is to carry for this process's rows; it survives the shuffle and the split into micro-batches.
 
     Args:
@@ -25,9 +25,10 @@ def keys(outcome: Outcome, groups: Groups, mine: Tensor, width: int) -> Batch:
         groups: theirs.
         mine: the places of this process's rollouts, int64.
         width: response tokens in this process's batch; that of all processes may be wider.
+        reads: the columns that the loss reads.
     """
     push = outcome.push.take(mine).cut(width)
-    columns = {_COLUMN + name: column for name, column in push.columns.items()}
+    columns = {_COLUMN + name: push.columns[name] for name in reads}
     return {"advantages": push.advantages, "keep": outcome.keep[mine], "groups": groups.index[mine]} | columns
 
 

@@ -70,7 +70,8 @@ def merge(batch: Rollouts, fresh: Rollouts, to: Tensor, source: Tensor) -> Rollo
         if old.shape[1:] != new.shape[1:]:  # along the tokens of the longest response
             width = max(old.shape[1], new.shape[1])
             old, new = widen(name, old, width, 0), widen(name, new, width, 0)
-        return old.index_copy(0, to, new[source])
+        kind = torch.promote_types(old.dtype, new.dtype)  # the user's numbers may be whole ones in one round only
+        return old.to(kind).index_copy(0, to, new.to(kind)[source])
 
     columns = {name: put(name, column, fresh.column(name)) for name, column in batch.columns.items()}
     groups: Groups = batch.groups  # the places stay, only who stands there changes

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from concord.core.errors import ConfigError, nearest
 from concord.core.rollouts import Rollouts
+from concord.dumps.values import text
 from concord.engines.trl import refill, rows
 from concord.engines.trl.scoring import SCORES
 from concord.engines.trl.trainer import ConcordTrainer
@@ -213,4 +214,4 @@ def _asked(prompt: Prompt, completion: Completion, met: Sequence[str], unmet: Se
     if isinstance(prompt, str):
         return revision_prompt(prompt, draft, met, unmet)
     *before, last = prompt
-    return [*before, {**last, "content": revision_prompt(last["content"], draft, met, unmet)}]
+    return [*before, {**last, "content": revision_prompt(text([last]), draft, met, unmet)}]

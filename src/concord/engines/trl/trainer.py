@@ -17,17 +17,18 @@ from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome
 from concord.dumps import write
 from concord.dumps.values import text
+from concord.engines.facts import RATIO_VARIANCE
 from concord.engines.learnt import learner_metrics
 from concord.engines.trl import push, refill, rows
 from concord.engines.trl.check import check_data, check_method
 from concord.engines.trl.columns import Columns, Function
 from concord.engines.trl.config import ConcordConfig
-from concord.engines.trl.drift import DRIFT, Drift
+from concord.engines.trl.drift import Drift
 from concord.engines.trl.hidden import HIDDEN
 from concord.engines.trl.learning import Learning
 from concord.engines.trl.logs import log_outcome, log_rewards
 from concord.engines.trl.rewards import Rewards
-from concord.engines.trl.scoring import ScoringTrainer
+from concord.engines.trl.scoring import SCORES, ScoringTrainer
 from concord.functional.kl import k3
 from concord.learners import PoolingSpec
 from concord.methods import Method, info
@@ -200,7 +201,7 @@ class ConcordTrainer(ScoringTrainer):
         log_outcome(self._metrics[self._mode], self._logs["advantages"], outcome, self._conflict(batch), learnt)
         count, width = output["completion_ids"].shape
         mine = torch.arange(count, device=outcome.keep.device) + self.accelerator.process_index * count
-        carried = push.keys(outcome, batch.groups, mine, width)
+        carried = push.keys(outcome, batch.groups, mine, width, self._method.objective.reads)
         if self._learning is not None and self._learning.warming_up:
             # No gradient is wanted, so no row is computed for one.
             carried["advantages"] = torch.zeros_like(carried["advantages"])
@@ -220,14 +221,15 @@ class ConcordTrainer(ScoringTrainer):
         lengths = self.accelerator.gather(rows.loss_mask(output).sum(1))
         groups = Groups.uniform(len(lengths) // self._group_size, self._group_size)
         facts = {"lengths": lengths, **self._facts}
-        mask = push.response_mask(output, self.accelerator)
         if "response_mask" in self._method.needs:
-            facts["response_mask"] = mask
-        if DRIFT in self._method.needs:
-            facts[DRIFT] = self._drift.column(len(lengths), mask.device)
+            facts["response_mask"] = push.response_mask(output, self.accelerator)
+        if RATIO_VARIANCE in self._method.needs:
+            facts[RATIO_VARIANCE] = self._drift.column(len(lengths), lengths.device)
         if HIDDEN in output:
             facts[HIDDEN] = self.accelerator.gather(output.pop(HIDDEN))
-        facts |= self._columns.tensors(mask.shape[1], mask.device)
+        if self._columns.names:
+            widths = self.accelerator.gather(torch.tensor([output["completion_ids"].shape[1]], device=lengths.device))
+            facts |= self._columns.tensors(int(widths.max()), lengths.device)
         batch = Rollouts(self._scores, groups, self._rewards.names, facts)
         return self._with_token_facts(batch, output, self._method, self._state)
 
@@ -244,7 +246,9 @@ class ConcordTrainer(ScoringTrainer):
         rounds = 0
         while empty and rounds < self.args.refill_rounds:
             rounds += 1
-            drawn = refill.fitting(len(empty), size, self.accelerator.num_processes)
+            # Where tokens are scored within their group, whole groups a process.
+            unit = 1 if SCORES in self._method.needs else size
+            drawn = refill.fitting(len(empty), unit, self.accelerator.num_processes)
             mine = refill.share(self._further.take(drawn), size, self.accelerator)
             fresh_output, fresh = self._sample(mine)
             hollow = self._empty(fresh)
@@ -322,7 +326,7 @@ class ConcordTrainer(ScoringTrainer):
             return
         here = torch.stack([torch.stack([m.total.float(), m.weight.float()]) for m in self._means.values()])
         for name, (total, weight) in zip(self._means, self.accelerator.reduce(here).tolist(), strict=True):
-            if name == f"concord/objective/{DRIFT}" and self.model.training:
+            if name == f"concord/objective/{RATIO_VARIANCE}" and self.model.training:
                 self._drift.add(total, weight)
             # TRL leaves NaN out of its averages over steps.
             self._metrics[self._mode][name].append(total / weight if weight else math.nan)

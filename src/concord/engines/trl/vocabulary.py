@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from concord.core.errors import ConfigError
+from concord.engines.facts import Fact
+
+TILE = 1024
+"""Tokens whose distributions are in memory at a time."""
 
 _SCALED = {
     "final_logit_softcapping": None,
@@ -20,68 +24,50 @@ _SCALED = {
 }
 """Keys of configurations of models that change their logits after the head, with the values that change nothing."""
 
-Look = Callable[[Tensor], None]
-"""Is shown the last hidden states ``[b, P + T, H]`` of each forward pass."""
 
-
-class Distributions:
-    """Log-probabilities over the vocabulary, row by row: a row's ``[T, V]`` is in memory at a time, no batch's.
-
-    Args:
-        model: a causal language model of transformers, unwrapped.
-        temperature: that its logits are divided by.
+def check_head(model: Any) -> None:
+    """Refuse a model whose head does not tell its distribution.
 
     Raises:
         ConfigError: its configuration says that logits are scaled or capped after the head.
     """
-
-    def __init__(self, model: Any, temperature: float) -> None:
-        text = model.config.get_text_config()
-        for key, nothing in _SCALED.items():
-            if getattr(text, key, None) not in (None, nothing):
-                raise ConfigError(
-                    f"{type(model).__name__} changes its logits after its head ({key}): what a method asks of its "
-                    "distribution would be that of another policy"
-                )
-        self._model, self._temperature = model, temperature
-
-    def rows(self, states: Tensor) -> Iterator[Tensor]:
-        """Row by row ``[T, V]`` float32, without gradient: from the states ``[b, T, H]`` before the tokens."""
-        head = self._model.get_output_embeddings()
-        for row in states:
-            with torch.no_grad():
-                # As a module, in the midst of the forward pass: sharded weights are together then.
-                yield (head(row).float() / self._temperature).log_softmax(1)
+    text = model.config.get_text_config()
+    for key, nothing in _SCALED.items():
+        if getattr(text, key, None) not in (None, nothing):
+            raise ConfigError(
+                f"{type(model).__name__} changes its logits after its head ({key}): what a method asks of its "
+                "distribution would be that of another policy"
+            )
 
 
-@contextmanager
-def watching(model: Any, look: Look) -> Iterator[None]:
-    """Show what comes out of a model's backbone within, forward pass by forward pass; without gradient."""
+class Distributions:
+    """Log-probabilities over the vocabulary, a tile of tokens at a time; without gradient.
 
-    def hook(_: nn.Module, __: Any, output: Any) -> None:
-        look(output[0].detach())
-
-    handle = backbone(model).register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def before(states: Tensor, width: int) -> Tensor:
-    """The states that the last ``width`` tokens were sampled from: ``[b, P + T, H] -> [b, T, H]``."""
-    return states[:, -width - 1 : -1]
-
-
-def backbone(model: Any) -> nn.Module:
-    """The part of a causal language model whose first output is the last hidden states.
-
-    Raises:
-        ConfigError: it does not show which that is.
+    Args:
+        model: a causal language model of transformers, unwrapped, that :func:`check_head` lets pass.
+        temperature: that its logits are divided by.
+        float32: whether the head computes in float32, outside autocast.
     """
-    if hasattr(model, "get_base_model"):  # an adapter of PEFT's is around it
-        model = model.get_base_model()
-    found: nn.Module | None = model.get_decoder() if hasattr(model, "get_decoder") else None
-    if found is None or found is model:
-        raise ConfigError(f"{type(model).__name__} does not show the backbone that its hidden states come from")
-    return found
+
+    def __init__(self, model: Any, temperature: float, *, float32: bool) -> None:
+        self._model, self._temperature, self._float32 = model, temperature, float32
+
+    def tiles(self, states: Tensor) -> Iterator[Tensor]:
+        """``[n, V]`` float32, n <= TILE, one after the other: from the states ``[tokens, H]`` before the tokens."""
+        head = self._model.get_output_embeddings()
+        for start in range(0, len(states), TILE):
+            tile = states[start : start + TILE]
+            apart = torch.autocast(tile.device.type, enabled=False) if self._float32 else nullcontext()
+            with torch.no_grad(), apart:
+                # As a module, in the midst of the forward pass: sharded weights are together then.
+                logits: Tensor = head(tile.float() if self._float32 else tile)
+                distribution = (logits.float() / self._temperature).log_softmax(1)
+            yield distribution  # outside of no_grad, which would be the consumer's too
+
+    def facts(self, states: Tensor, ids: Tensor, wanted: Mapping[str, Fact]) -> dict[str, Tensor]:
+        """Each fact, ``[b, T]``: from the states ``[b, T, H]`` before the tokens ``[b, T]``."""
+        found: dict[str, list[Tensor]] = {name: [] for name in wanted}
+        for distribution, tokens in zip(self.tiles(states.flatten(0, 1)), torch.split(ids.flatten(), TILE), strict=True):
+            for name, fact in wanted.items():
+                found[name].append(fact(distribution, tokens))
+        return {name: torch.cat(parts).view(ids.shape) for name, parts in found.items()}
