@@ -28,9 +28,9 @@ from typing import Any
 import small
 import torch
 from rich.console import Console
-from transformers import PrinterCallback, TrainerCallback
+from small import standstill
 
-from concord.engines.trl import ConcordConfig, ConcordTrainer
+from concord.engines.trl import ConcordTrainer
 from concord.rewards import RewardSet
 from concord.run.config import RowsConfig, RunConfig, load_config
 from concord.run.data import load_rows
@@ -133,19 +133,6 @@ def compare(seeds: int) -> None:
 # ---- What it costs ----
 
 
-class Clock(TrainerCallback):
-    """CPU seconds of each optimisation step, generation and rewards included."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._start = time.process_time()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.times.append(time.process_time() - self._start)
-
-
 def recipe(method: str, folder: Path, changes: Mapping[str, Any]) -> ConcordTrainer:
     """The recipe at a standstill: nothing is learnt, so both methods meet the same rollouts."""
     config = configured(method, 0, folder)
@@ -157,29 +144,12 @@ def recipe(method: str, folder: Path, changes: Mapping[str, Any]) -> ConcordTrai
 
 def wide(method: str, folder: Path, changes: Mapping[str, Any]) -> ConcordTrainer:
     """A wider model whose responses are made up: the cost without that of generation."""
-    draw = torch.Generator().manual_seed(0)
-
-    def rollouts(prompts: list[str], trainer: Any) -> dict[str, Any]:
-        lengths = torch.randint(24, 65, (len(prompts),), generator=draw).tolist()
-        ids = [torch.randint(2, small.VOCABULARY, (n,), generator=draw).tolist() for n in lengths]
-        return {
-            "prompt_ids": trainer.processing_class(text=prompts)["input_ids"],
-            "completion_ids": ids,
-            "logprobs": [[0.0] * n for n in lengths],
-        }
 
     def correct(completions: list[str], **_: Any) -> list[float]:
         return [float(len(text) % 3 == 0) for text in completions]
 
     arguments = {} if method == "grpo" else {"correct": "correct", "threshold": 0.5}
-    config = ConcordConfig(
-        **small.common(str(folder)) | dict(changes), method=method, method_args=arguments, num_generations=16,
-        per_device_train_batch_size=32, learning_rate=0.0, max_steps=UNTIMED + TIMED, max_completion_length=64,
-    )  # fmt: skip
-    return ConcordTrainer(
-        small.policy(256, 4), correct, config, small.prompts(32, 16, 32), processing_class=small.tokenizer(),
-        rollout_func=rollouts,
-    )  # fmt: skip
+    return standstill.trainer(method, arguments, correct, folder, max_steps=UNTIMED + TIMED, **changes)
 
 
 SETTINGS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
@@ -194,11 +164,7 @@ SETTINGS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
 def cost(make: Any, method: str, changes: Mapping[str, Any]) -> list[float]:
     """CPU seconds of a few steps."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer, clock = make(method, Path(folder) / "run", changes), Clock()
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(clock)
-        trainer.train()
-    return clock.times[UNTIMED:]
+        return standstill.timed(make(method, Path(folder) / "run", changes))[UNTIMED:]
 
 
 def costs() -> None:

@@ -198,3 +198,11 @@ def test_over_all_tasks_differences_are_paired_by_seed_and_meaned_over_tasks(run
         assert (row.method == "gdpo") == math.isnan(row.p)
     [frugal] = [row for row in overall(runs, "gdpo") if row.method == "gd2po:tau=1.0"]
     assert 0 < frugal.tokens < 1
+
+
+def test_updates_of_a_batch_are_steps_on_the_same_rollouts() -> None:
+    """The first batch is sampled alike; two updates of it cost twice the tokens, and change what is sampled next."""
+    once, twice = (run(Job(f"bandit:steps=2,updates={updates}", "grpo", 0)) for updates in (1, 2))
+    assert once[0]["value"] == twice[0]["value"]
+    assert twice[0]["update_tokens"] == 2 * once[0]["update_tokens"]  # type: ignore[operator]
+    assert once[1]["value"] != twice[1]["value"]
