@@ -2,8 +2,8 @@
 
     python benchmarks/token_facts.py
 
-4.3 M parameters, 256 words, responses that are made up: without the cost of generation, which usually is most of a step,
-so the ratios of whole runs are nearer to 1. Alternating runs, CPU seconds of one thread, nothing learnt.
+4.3 M parameters, 256 words, responses that are made up: without the cost of generation, which usually is most of a
+step, so the ratios of whole runs are nearer to 1. Alternating runs, CPU seconds of one thread, nothing learnt.
 """
 
 from __future__ import annotations

@@ -135,6 +135,8 @@ def test_a_column_that_nobody_computes_is_named(tmp_path: Path) -> None:
         ("copg", "looks at whole groups, for which the engine has no place"),
         ("gbpo", r"writes columns \['target'\] for the loss, for which the engine has no place"),
         ("nthr", r"needs columns \['response_mask', 'token_scores'\]; the engine gives"),
+        ("dhpo_entropy", r"reads \['entropy'\] of the policy's distribution, for which the engine has no place"),
+        ("ppo", "trains a learner beside the policy, which only Concord's trainer for TRL does"),
     ],
 )
 def test_verl_and_slime_say_before_the_run_what_they_cannot_carry(name: str, complaint: str) -> None:

@@ -67,7 +67,9 @@ class Distributions:
     def facts(self, states: Tensor, ids: Tensor, wanted: Mapping[str, Fact]) -> dict[str, Tensor]:
         """Each fact, ``[b, T]``: from the states ``[b, T, H]`` before the tokens ``[b, T]``."""
         found: dict[str, list[Tensor]] = {name: [] for name in wanted}
-        for distribution, tokens in zip(self.tiles(states.flatten(0, 1)), torch.split(ids.flatten(), TILE), strict=True):
+        for distribution, tokens in zip(
+            self.tiles(states.flatten(0, 1)), torch.split(ids.flatten(), TILE), strict=True
+        ):
             for name, fact in wanted.items():
                 found[name].append(fact(distribution, tokens))
         return {name: torch.cat(parts).view(ids.shape) for name, parts in found.items()}
