@@ -58,6 +58,24 @@ def rollouts_of(batches: list[dict[str, torch.Tensor]]) -> tuple[Sampled, Rollou
     return sampled, Rollouts(torch.tensor([tiny.first_letter(texts)]).T, groups, ("first_letter",))
 
 
+def as_ids(sampled: Sampled) -> dict[str, torch.Tensor]:
+    """Under the names of TRL's batches."""
+    return {
+        "prompt_ids": sampled.prompt_ids,
+        "prompt_mask": sampled.prompt_mask,
+        "completion_ids": sampled.response_ids,
+        "completion_mask": sampled.response_mask,
+    }
+
+
+def assert_split(batches: list[dict[str, torch.Tensor]], advantages: torch.Tensor, tolerance: float) -> None:
+    """Each process has its rows of the advantages ``[N, T]`` of all."""
+    for part, wanted in zip(batches, advantages.split([len(part["keep"]) for part in batches]), strict=True):
+        found = part["advantages"]
+        assert found.ndim == 2
+        torch.testing.assert_close(found, wanted[:, : found.shape[1]], rtol=0, atol=tolerance)
+
+
 @pytest.mark.parametrize("case", LOSSES)
 def test_the_gradient_is_that_of_the_joined_batch(ranks: list[dict[str, Any]], case: str) -> None:
     loss = LOSSES[case]
@@ -114,9 +132,7 @@ def test_the_facts_of_both_meet_in_one_chain(ranks: list[dict[str, Any]]) -> Non
     """DCPO's advantages, token by token, from log-probabilities worked out row by row."""
     batches = [steps_of(rank, "dcpo")[0].batches[0] for rank in ranks]
     sampled, batch = rollouts_of(batches)
-    parts = {"prompt_ids": sampled.prompt_ids, "prompt_mask": sampled.prompt_mask}
-    parts |= {"completion_ids": sampled.response_ids, "completion_mask": sampled.response_mask}
-    rows = by_hand(parts, steps_of(ranks[0], "dcpo")[0].parameters)
+    rows = by_hand(as_ids(sampled), steps_of(ranks[0], "dcpo")[0].parameters)
     for row in rows:
         tokens = row["response"][:, None]
         row["old"] = row["logp"].gather(1, tokens)[:, 0]
@@ -124,20 +140,14 @@ def test_the_facts_of_both_meet_in_one_chain(ranks: list[dict[str, Any]]) -> Non
     width = sampled.response_ids.shape[1]
     facts = {"old_logp": padded(rows, "old", width), "tempered_logp": padded(rows, "hot", width)}
     outcome = create("dcpo").signal(batch.with_columns(**facts, response_mask=sampled.response_mask))
-    for part, wanted in zip(
-        batches, outcome.push.advantages.split([len(part["keep"]) for part in batches]), strict=True
-    ):
-        found = part["advantages"]
-        torch.testing.assert_close(found, wanted[:, : found.shape[1]], rtol=0, atol=1e-5)
+    assert_split(batches, outcome.push.advantages, 1e-5)
 
 
 def test_tokens_are_scored_within_the_groups_of_each(ranks: list[dict[str, Any]]) -> None:
     """THR's advantages, from states and distributions worked out row by row."""
     batches = [steps_of(rank, "thr")[0].batches[0] for rank in ranks]
     sampled, batch = rollouts_of(batches)
-    parts = {"prompt_ids": sampled.prompt_ids, "prompt_mask": sampled.prompt_mask}
-    parts |= {"completion_ids": sampled.response_ids, "completion_mask": sampled.response_mask}
-    rows = by_hand(parts, steps_of(ranks[0], "thr")[0].parameters)
+    rows = by_hand(as_ids(sampled), steps_of(ranks[0], "thr")[0].parameters)
     width, mask = sampled.response_ids.shape[1], sampled.response_mask
     states, everything = torch.zeros(len(rows), width, 16), torch.zeros(len(rows), width, len(tiny.WORDS))
     for i, row in enumerate(rows):
@@ -155,12 +165,7 @@ def test_tokens_are_scored_within_the_groups_of_each(ranks: list[dict[str, Any]]
         )
     outcome = create("thr").signal(batch.with_columns(token_scores=scores, response_mask=mask))
     assert good.any()
-    for part, wanted in zip(
-        batches, outcome.push.advantages.split([len(part["keep"]) for part in batches]), strict=True
-    ):
-        found = part["advantages"]
-        assert found.ndim == 2
-        torch.testing.assert_close(found, wanted[:, : found.shape[1]], rtol=0, atol=1e-4)
+    assert_split(batches, outcome.push.advantages, 1e-4)
 
 
 def test_both_teach_the_same_critic(ranks: list[dict[str, Any]]) -> None:

@@ -94,6 +94,7 @@ def _sampled(sample: Sample, which: Sequence[int], prompts: Sequence[Prompt], sh
         arxiv="2507.10628",
         formula="while all rewards of a group are <= 0: prompt + the first 25, 50, 75 % of the solution, sample again",
         code="hkgc-1/GHPO@563abfc",
+        parity="authors' code on five batches: who is hinted, how far, rewards, exactly; advantages to 1e-6",
         kind="strategy",
         needs=("reference solutions",),
     )
@@ -113,10 +114,10 @@ def ghpo(
         shares: rising, each in (0, 1].
         lead: the sentence before the hint.
 
-    Differences: in the authors' rounds of 50 and 75 % the rows solved at 25 % get their plain prompt back, so that a
-    hinted completion is trained on without its hint; here the prompt stays the one that was sampled from. The words of
-    the lead are ours. The paper's cold start, hints of 50 % in the first 20 steps, is not in their code's default
-    and not here. A rollout without a score is no success.
+    Differences: in the authors' rounds of 50 and 75 % the rows solved in a round before get their plain prompt back,
+    so that a hinted completion is trained on without its hint; here the prompt stays the one that was sampled from.
+    The words of the lead are ours. The paper's cold start, hints of 50 % in the first 20 steps, is not in their code's
+    default and not here. A rollout without a score is no success.
     Raises: ConfigError unless the shares rise within (0, 1].
     Source: arXiv:2507.10628.
 

@@ -121,6 +121,7 @@ def _some(items: list[Item], most: int, rng: random.Random) -> list[Item]:
         arxiv="2509.22624",
         formula="scored groups -> judge one answer | judge two | mend a wrong one, as rows with a verifiable answer",
         code="InternLM/Spark@bc47b93",
+        parity="authors' code on 16 groups: possible items and labels, exactly; how often, 2,000 seeds, to 5 sigma",
         kind="strategy",
         needs=("final answers",),
     )
@@ -144,7 +145,9 @@ def spark(*, pointwise: float = 0.3, most: int = 32) -> Recycler:
 
     Differences: of a group that is all right the authors show rollout 0's answer, here the first that could be read;
     of a group that is all wrong without a readable answer their index may stem from an earlier prompt, here the
-    group is passed over. Their 44 prompt templates are not here: each kind has one, in our words.
+    group is passed over. Of a mixed group they draw among all answers, and give no item if one drawn could not be
+    read; here the draw is among those that could, and there is no item if a class has none. Their 44 prompt templates
+    are not here: each kind has one, in our words.
     Raises: ConfigError for a share outside [0, 1] or fewer than one item.
     Source: arXiv:2509.22624.
 

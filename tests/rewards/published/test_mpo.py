@@ -36,15 +36,15 @@ def test_the_score_is_the_sum_of_whole_numbers_over_the_items(answer: str, score
     assert answer in judge.prompts[1]
 
 
-def test_the_rubric_changes_every_m_batches_but_not_at_the_first() -> None:
+def test_the_rubric_changes_every_m_batches() -> None:
     meta = Scripted("item")
-    assert run(mpo(Scripted("1"), meta, ["style"], every=2), 6) == [1, 1, 2, 2, 3, 3]
+    assert run(mpo(Scripted("1"), meta, ["style"], every=2), 6) == [1, 2, 2, 3, 3, 4]
 
 
 def test_a_change_takes_two_calls_a_sample_and_one_and_empties_the_pool() -> None:
     meta = Scripted("- clarity\n2) rhyme\n\n* clarity ")
     reward = mpo(Scripted("1"), meta, ["style"], every=1, samples=3)
-    run(reward, 2)
+    run(reward, 1, size=4)
     assert len(meta.prompts) == 2 * 3 + 1
     assert reward.versions == [("style",), ("clarity", "rhyme")]
     assert reward.pool == []
@@ -55,7 +55,7 @@ def test_a_change_takes_two_calls_a_sample_and_one_and_empties_the_pool() -> Non
 
 def test_the_pool_says_which_rubric_a_score_is_of() -> None:
     reward = mpo(Scripted("1"), Scripted("item"), ["style"], every=2)
-    run(reward, 4, size=1)
+    run(reward, 3, size=1)
     assert [judged.version for judged in reward.pool] == [1]
 
 

@@ -60,9 +60,9 @@ class EvolvingRubric:
             task, response = prompt_text(prompt), completion_text(completion)
             batch.append(Judged(task, response, self.score(task, response), version))
         self.pool += batch
-        if self._batches and self._batches % self._every == 0 and self.pool:
-            self.evolve()
         self._batches += 1
+        if self._batches % self._every == 0 and self.pool:
+            self.evolve()
         return [judged.score for judged in batch]
 
     def score(self, task: str, response: str) -> float:
@@ -106,6 +106,7 @@ class EvolvingRubric:
         arxiv="2504.20157",
         formula="r = sum over rubric items of the judge's score; the rubric is rewritten every M batches",
         code="minnesotanlp/mpo@19972d3",
+        parity="authors' scores, when it changes, samples drawn and items merged, exactly; scripted judges",
         kind="reward",
         needs=("a judge", "a meta-judge"),
     )
@@ -116,7 +117,7 @@ def mpo(
     """MPO: a language model scores by a rubric, and another rewrites the rubric from what it let pass.
 
         r = sum over the rubric's items of a whole number from the judge
-        after batch t with t > 0 and t mod M = 0 (batches from 0): n samples -> analyse -> refine -> merge
+        after batch M, 2 M, 3 M, ...:  n samples -> analyse -> refine -> merge
 
     Args:
         judge: asked twice for each completion and item: for a reason, then for a number.

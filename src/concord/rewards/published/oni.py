@@ -74,6 +74,7 @@ def _turns(completion: Completion) -> list[str]:
         arxiv="2410.23022",
         formula="r = sum over messages m of label(m) * N(m)^-beta, N = times seen in the episode",
         code="facebookresearch/oni@f0f86e8",
+        parity="authors' counts and mixed rewards, three settings to 1e-6; messages labelled together, exactly",
         kind="reward",
         needs=("a labeller",),
     )
@@ -95,6 +96,7 @@ def oni(label: Labeller, *, beta: float = 3.0, batch: int = 100) -> CountedLabel
 
     This is the paper's retrieval form. Its classifier and its ranking model are not here; the released code of the
     ranking form stores the normalised reward under a name that nothing reads, so that it trains on raw scores.
+    Their worker keeps up to three messages back until more come, and may ask about one twice while its label is due.
     An episode without messages is 0. Raises: ConfigError for a negative beta or no batch.
     Source: arXiv:2410.23022.
 

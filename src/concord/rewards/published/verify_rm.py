@@ -68,6 +68,7 @@ class VerifierReward:
         arxiv="2508.05613",
         formula="r = sigmoid(z(question, reference, completion))",
         code="ZJU-REAL/cooper@a7e0c38 (VerifyRM)",
+        parity="authors' input text, exactly, and rewards of scripted float32 logits, to 1e-6",
         kind="reward",
         needs=("a reward model", "column answer"),
     )
@@ -84,7 +85,8 @@ def verify_rm(logits: Logits) -> VerifierReward:
         logits: ``[n]`` for n texts, :func:`verifier_input` each; called without gradients, once a batch.
 
     Without a reference the reward abstains; a logit that is NaN makes an invalid score. The authors' ``reward_scale``,
-    which rounds r to 0 or 1, is off in their runs and is not here.
+    which rounds r to 0 or 1, is off in their runs and is not here. Their runs round z and r to bfloat16, which moves r
+    by up to 0.0025.
     Source: arXiv:2508.05613.
 
     Example:
