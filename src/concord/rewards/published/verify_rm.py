@@ -86,7 +86,7 @@ def verify_rm(logits: Logits) -> VerifierReward:
 
     Without a reference the reward abstains; a logit that is NaN makes an invalid score. The authors' ``reward_scale``,
     which rounds r to 0 or 1, is off in their runs and is not here. Their runs round z and r to bfloat16, which moves r
-    by up to 0.0025.
+    by up to 0.003.
     Source: arXiv:2508.05613.
 
     Example:
