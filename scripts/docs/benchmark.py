@@ -56,6 +56,8 @@ def why_not(card: Card, made: Any, found: dict[str, Any]) -> str:
     if missing := sorted(getattr(made, "needs", frozenset()) - SUPPLIED):
         columns = ", ".join(f"`{column}`" for column in missing)
         return f"it needs {columns} of each rollout, which neither the tasks nor the benchmark's loop give"
+    if card.needs:
+        return f"it needs {', '.join(card.needs)}, which no task has"
     if not found["rows"]:
         return "no run of it is recorded for this page yet; [Benchmark](../bench.md) has tables of several methods"
     return "it was not part of the recorded run"
