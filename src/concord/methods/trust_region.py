@@ -84,7 +84,8 @@ def r2vpo_dual(
             and at twice the bound the price rises by 0.1 a batch, so it gets there within tens of batches.
         numerics: "verl" (eps 1e-6) or "trl" (eps 1e-4).
 
-    The column ``ratio_variance``, v in every row, is an engine's to supply; Concord's trainer for TRL does.
+    The column ``ratio_variance``, v in every row, is an engine's to supply; Concord's trainer for TRL and
+    its plain loop do.
 
     Assumed: the Lagrangian's form and its dual step, of which the descriptions at hand say no more than "primal-dual";
     bound and rate; that v is the step's mean over tokens; one ratio a token, GRPO's advantage and the mean over tokens
