@@ -61,7 +61,7 @@ def test_what_is_misspelt_is_an_error_at_the_start_that_names_the_nearest(algori
         ("algorithm.adv_estimator", "grpo", "adv_estimator=concord"),
         ("algorithm.use_kl_in_reward", True, "use_kl_loss"),
         ("algorithm.rollout_correction", {"bypass_mode": True}, "verl's own loss"),
-        ("critic.enable", True, "no critic"),
+        ("critic.enable", True, "no method here has verl.s critic"),
         ("reward.reward_model.enable", True, "enable_resource_pool=True"),
         ("actor_rollout_ref.actor.clip_ratio_high", 0.28, "clip_high"),
         ("actor_rollout_ref.actor.loss_agg_mode", "seq-mean-token-mean", "its own average"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from concord import Chain, Groups, Rollouts, create
-from concord.engines import facts
+from concord.functional.distribution import mean_logp, token_logp
 from concord.objectives import PolicyBatch, PolicyObjective, TokenMean, Unclipped
 from concord.stages import GroupNormalize
 
@@ -27,7 +27,7 @@ def stored(name: str) -> torch.Tensor:
 def measured(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the tokens that were sampled, and the mean over the vocabulary, each [B, T], as the engines measure them."""
     distribution, tokens = logits.log_softmax(-1), stored("tokens")
-    return facts.logp(distribution, tokens), facts.mean_logp(distribution, tokens)
+    return token_logp(distribution, tokens), mean_logp(distribution, tokens)
 
 
 def chain(kind: str) -> Chain:
