@@ -27,8 +27,10 @@ def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat").read_text()
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except ProcessLookupError:
         return False
     except FileNotFoundError:  # no /proc on this system, or it has ended just now
         return not Path("/proc/self").exists()
-    return stat.rpartition(")")[2].split()[0] != "Z"
+    # While other threads are still ending, its parent cannot reap it.
+    return stat.rpartition(")")[2].split()[0] != "Z" or threads > 1
