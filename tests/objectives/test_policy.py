@@ -24,6 +24,7 @@ from concord.objectives import (
     Totals,
     WholeSequenceRatio,
 )
+from tests.objectives.differences import assert_gradient, gradient
 
 CLIP = Clip(0.2, 0.28, dual=3.0)
 OBJECTIVES = {
@@ -80,10 +81,6 @@ def slow(objective: PolicyObjective, batch: PolicyBatch) -> float:
     return total
 
 
-def gradient(objective: PolicyObjective, batch: PolicyBatch, totals: Totals | None = None) -> Tensor:
-    return torch.autograd.grad(objective(batch, totals).loss, batch.logp)[0]
-
-
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("seed", range(5))
 def test_value(name: str, seed: int) -> None:
@@ -94,17 +91,12 @@ def test_value(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradient_is_that_of_the_slow_loss(name: str) -> None:
     """Central differences of the slow loop, at every position."""
-    objective, batch, h = OBJECTIVES[name], make(3), 1e-6
-    got = gradient(objective, batch)
-    for i in range(got.shape[0]):
-        for t in range(got.shape[1]):
-            ends = []
-            for step in (h, -h):
-                moved = batch.logp.detach().clone()
-                moved[i, t] += step
-                other = PolicyBatch(moved, batch.old_logp, batch.advantages, batch.mask, batch.ref_logp)
-                ends.append(slow(objective, other))
-            assert got[i, t].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-7)
+    objective, batch = OBJECTIVES[name], make(3)
+
+    def at(logp: Tensor) -> float:
+        return slow(objective, PolicyBatch(logp, batch.old_logp, batch.advantages, batch.mask, batch.ref_logp))
+
+    assert_gradient(objective, batch, at)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -26,6 +26,7 @@ from concord.objectives import (
     Totals,
     Unclipped,
 )
+from tests.objectives.differences import assert_gradient, gradient
 
 HYBRID = HybridClip(Clip(0.2, 0.28), Clip(0.05, 0.1), 0.3)
 OBJECTIVES = {
@@ -89,10 +90,6 @@ def moved(batch: PolicyBatch, logp: torch.Tensor) -> PolicyBatch:
     )
 
 
-def gradient(objective: PolicyObjective, batch: PolicyBatch) -> torch.Tensor:
-    return torch.autograd.grad(objective(batch).loss, batch.logp)[0]
-
-
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("seed", range(4))
 def test_value(name: str, seed: int) -> None:
@@ -103,16 +100,8 @@ def test_value(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradient_is_that_of_the_slow_loss(name: str) -> None:
     """Central differences of the slow loop, at every position."""
-    batch, h = make(3), 1e-6
-    got = gradient(OBJECTIVES[name], batch)
-    for i in range(got.shape[0]):
-        for t in range(got.shape[1]):
-            ends = []
-            for step in (h, -h):
-                logp = batch.logp.detach().clone()
-                logp[i, t] += step
-                ends.append(slow(name, moved(batch, logp)))
-            assert got[i, t].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-7)
+    batch = make(3)
+    assert_gradient(OBJECTIVES[name], batch, lambda logp: slow(name, moved(batch, logp)))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

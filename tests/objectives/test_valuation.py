@@ -10,6 +10,7 @@ import torch
 
 from concord.core.errors import BatchError, ConfigError, MissingColumn
 from concord.objectives import PolicyBatch, PolicyObjective, RandomPolicyValue, TokenMean, Totals
+from tests.objectives.differences import assert_gradient, gradient
 
 VALUE = PolicyObjective(surrogate=RandomPolicyValue(0.7, 0.9), reduce=TokenMean())
 
@@ -47,10 +48,6 @@ def slow(batch: PolicyBatch, rho: float = 0.7, bootstrap: float = 0.9) -> float:
     return total / sum(map(sum, on))
 
 
-def gradient(objective: PolicyObjective, batch: PolicyBatch) -> torch.Tensor:
-    return torch.autograd.grad(objective(batch).loss, batch.logp)[0]
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_value(seed: int) -> None:
     batch = make(seed)
@@ -61,16 +58,8 @@ def test_value(seed: int) -> None:
 
 def test_gradient_is_that_of_the_slow_loss() -> None:
     """Central differences of the slow loop, at every position; its target stays where it is."""
-    batch, h = make(3), 1e-6
-    got = gradient(VALUE, batch)
-    for i in range(got.shape[0]):
-        for t in range(got.shape[1]):
-            ends = []
-            for step in (h, -h):
-                logp = batch.logp.detach().clone()
-                logp[i, t] += step
-                ends.append(slow(dataclasses.replace(batch, logp=logp)))
-            assert got[i, t].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-7)
+    batch = make(3)
+    assert_gradient(VALUE, batch, lambda logp: slow(dataclasses.replace(batch, logp=logp)))
 
 
 def test_advantages_of_each_token_are_read_too() -> None:

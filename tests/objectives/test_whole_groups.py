@@ -14,6 +14,7 @@ import torch
 from concord import create
 from concord.core.errors import BatchError, ConfigError
 from concord.objectives import ContrastivePairs, GroupClassification, Kl, Objective, PolicyBatch, Totals
+from tests.objectives.differences import assert_gradient, gradient
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "real.json").read_text())
 GROUPS = [7, 2, 7, 7, 2, 9, 7, 5, 5]
@@ -84,10 +85,6 @@ def slow(name: str, batch: PolicyBatch) -> float:
     return total
 
 
-def gradient(objective: Objective, batch: PolicyBatch) -> torch.Tensor:
-    return torch.autograd.grad(objective(batch).loss, batch.logp)[0]
-
-
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("seed", range(4))
 def test_value(name: str, seed: int) -> None:
@@ -97,16 +94,8 @@ def test_value(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradient_is_that_of_the_slow_loss(name: str) -> None:
-    batch, h = make(3), 1e-6
-    got = gradient(OBJECTIVES[name], batch)
-    for i in range(got.shape[0]):
-        for t in range(got.shape[1]):
-            ends = []
-            for step in (h, -h):
-                logp = batch.logp.detach().clone()
-                logp[i, t] += step
-                ends.append(slow(name, part_of(batch, slice(None), logp)))
-            assert got[i, t].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-6)
+    batch = make(3)
+    assert_gradient(OBJECTIVES[name], batch, lambda logp: slow(name, part_of(batch, slice(None), logp)), tolerance=1e-6)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
