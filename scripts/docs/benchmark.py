@@ -29,8 +29,11 @@ def section(name: str, card: Card, made: Any, found: dict[str, Any]) -> str:
     lines.append("|---|---:|---:|---:|---|---:|---:|---:|")
     lines += [_row(row, name) for row in rows]
     seeds = " or ".join(str(count) for count in sorted({row["seeds"] for row in rows}))
-    said = f"`{found['command']}`, {found['machine']}, {seeds} seeds, paired. The columns are explained in"
-    return "\n".join(lines) + f"\n\n{said} [Benchmark](../bench.md#what-is-compared)."
+    how = f"`{found['command']}`, {found['machine']}, {seeds} seeds, paired."
+    # The rows of several methods in one table have a common budget.
+    equal = "Equal compute is what the most frugal method spent; some rows were made beside further methods."
+    explained = "The columns are explained in [Benchmark](../bench.md#what-is-compared)."
+    return "\n".join(lines) + f"\n\n{how} {equal} {explained}"
 
 
 def _row(row: dict[str, Any], name: str) -> str:
