@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -192,7 +193,9 @@ def test_missing_columns_are_named_with_their_stage(name: str) -> None:
         with pytest.raises(MissingColumn, match=rf"stage '\w+' needs columns {columns}; this batch carries \[\]"):
             method.signal(bare)
     else:
-        method.signal(bare)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that tokens cannot be counted, where they would be
+            method.signal(bare)
 
 
 @each

@@ -21,7 +21,7 @@ def raw_score(batch: Rollouts, name: str | None) -> Tensor:
 
     Raises: BatchError if the batch has no reward of that name.
     """
-    rewards = torch.where(batch.rewards.isfinite(), batch.rewards, torch.nan)
+    rewards = Signal.start(batch).values
     if name is None:
         return torch.where(rewards.isnan().all(1), torch.nan, rewards.nansum(1))
     if name not in batch.names:

@@ -1,0 +1,140 @@
+"""The precision of scores: which differences between them are float noise.
+
+A score is rounded where it is stored: as float32, 0.2 is 3e-9 off, and so the middle one of 0.2, 0.6 and 1.0 does not
+sit exactly on their mean. What lies within the noise of such rounding has no sign. The noise is that of the scores as
+they came, so a sum is taken in double precision, which adds next to nothing of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from concord.core.groups import Groups
+
+ULPS = 2
+"""Units in the last place that a float32 score may be off: rewards are results of a few operations."""
+
+ROUNDING = 8
+"""Units in the last place that our own arithmetic may be off."""
+
+_HALF = (torch.float16, torch.bfloat16)
+
+_DENOMINATORS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1000)
+"""Of the fractions that people score with: shares of a few checks, ratings, decimals."""
+
+_TINY = torch.finfo(torch.float32).tiny
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """Return the type that statistics are taken in: float64, or float32 on devices that have no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def result_dtype(scores: torch.dtype) -> torch.dtype:
+    """Return the type of advantages: float64 for scores in float64, else float32."""
+    return torch.float64 if scores == torch.float64 else torch.float32
+
+
+class Scores(NamedTuple):
+    """Scores, ready for statistics.
+
+    Attributes:
+        values: ``[N, K]`` in the working type; NaN = not scored.
+        precision: ``[K]``, the noise of a score as a share of its size (of the power of two below it).
+        noise: ``[P, K]``, what a difference inside a group must exceed to say something; None = what ``precision``
+            gives for the group's largest score.
+    """
+
+    values: Tensor
+    precision: Tensor
+    noise: Tensor | None
+
+
+def read_scores(scores: Tensor, groups: Groups, floors: Mapping[int, float]) -> Scores:
+    """Widen scores ``[N, K]`` and say how precise they are.
+
+    A column counts as precise as its type, with three exceptions:
+
+    - float64 in which every number is a float32 has float32's noise: a framework has widened it.
+    - Whole numbers that the type holds exactly have no noise but our own.
+    - A group in half precision whose scores are all multiples of 1/2, 1/3, ... 1/10, 1/100 or 1/1000, rounded to the
+      type, is read as these fractions, where the type tells them apart; another one has half precision's noise, one
+      unit in the last place of its largest score.
+
+    Args:
+        scores: floating point; what is not finite is not scored.
+        groups: the partition of the N rows.
+        floors: by column, the user's noise floor in the reward's own units.
+    """
+    work = working_dtype(scores.device)
+    values = scores.to(work).nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+    own = ROUNDING * torch.finfo(work).eps
+    noise = None
+    if scores.dtype in _HALF:
+        precision = values.new_full(values.shape[1:], torch.finfo(scores.dtype).eps + own)
+        values, noise = _read_half(scores, values, groups, own)
+    else:
+        precision = own + _stored(values, scores.dtype)
+    if floors:
+        if noise is None:
+            noise = noise_of(largest(values, groups, ~values.isnan()), precision)
+        least = noise.new_zeros(values.shape[1])
+        for column, floor in floors.items():
+            least[column] = floor
+        noise = torch.maximum(noise, least)
+    return Scores(values, precision, noise)
+
+
+def noise_of(size: Tensor, precision: Tensor) -> Tensor:
+    """Return the noise of numbers of a size, ``precision`` times the power of two below it."""
+    power = torch.ldexp(torch.ones_like(size), size.frexp().exponent - 1)
+    return precision * torch.where(size > _TINY, power, _TINY)
+
+
+def largest(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
+    """Return the largest magnitude in each group: ``[N, C] -> [P, C]``; 0 where there is no entry."""
+    block = groups.lay(torch.where(where, x.abs(), 0))
+    return (block if groups.dense else torch.where(groups.there[..., None], block, 0)).amax(0)
+
+
+def reaches(x: Tensor, bound: float, precision: Tensor | float) -> Tensor:
+    """Return where a score is at least a bound, or only float noise below it.
+
+    Example:
+        >>> float32 = ULPS * torch.finfo(torch.float32).eps
+        >>> reaches(torch.tensor([0.7, 0.69]).double(), 0.7, float32).tolist()  # float32's 0.7 is 0.69999999
+        [True, False]
+    """
+    size = x.abs().clamp(min=abs(bound))
+    return x >= bound - noise_of(size, torch.as_tensor(precision, dtype=x.dtype, device=x.device))
+
+
+def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """``[K]``, the noise of columns of float32 or float64 beyond our own rounding."""
+    single = ULPS * torch.finfo(torch.float32).eps
+    missing = values.isnan()
+    exact = (values == values.round()) & (values.abs() < 2**24) | missing
+    if dtype == torch.float32:
+        return torch.where(exact.all(0), 0.0, single).to(values.dtype)
+    narrow = (values == values.float().to(values.dtype)) | missing
+    return torch.where(narrow.all(0) & ~exact.all(0), single, 0.0).to(values.dtype)
+
+
+def _read_half(scores: Tensor, values: Tensor, groups: Groups, own: float) -> tuple[Tensor, Tensor]:
+    missing = values.isnan()
+    top = largest(values, groups, ~missing)
+    info = torch.finfo(scores.dtype)
+    unit = noise_of(top.clamp(min=info.tiny), values.new_tensor(info.eps))
+    read, rounded = values, torch.ones_like(unit, dtype=torch.bool)
+    for denominator in _DENOMINATORS:
+        fraction = (values * denominator).round() / denominator
+        off = groups.lay((fraction.to(scores.dtype) != scores) & ~missing)
+        off = off if groups.dense else off & groups.there[..., None]
+        fits = rounded & ~off.any(0) & (unit * denominator <= 1)
+        read = torch.where(groups.spread(fits), fraction, read)
+        rounded = rounded & ~fits
+    return read, noise_of(top, values.new_tensor(own)) + torch.where(rounded, unit, 0)
