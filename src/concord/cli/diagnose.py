@@ -33,6 +33,9 @@ def command(
     ],
     rewards: Annotated[str | None, typer.Option(help="The reward columns, such as a,b.")] = None,
     weights: Annotated[str | None, typer.Option(help="Their weights, such as a=1,b=0.5.")] = None,
+    noise_floor: Annotated[
+        str | None, typer.Option(help="How near to its group's mean a score says nothing, such as judge=0.001.")
+    ] = None,
     group_by: Annotated[str | None, typer.Option(help="Columns that make a group, such as step,prompt.")] = None,
     columns: Annotated[
         str | None, typer.Option(help="What columns are, such as prompt=question,completion=answer.")
@@ -51,7 +54,11 @@ def command(
             "to read many files as one run, give their folder"
         )
     reading = Reading(
-        _names("--rewards", rewards), _weights(weights), _names("--group-by", group_by), pairs("--columns", columns)
+        _names("--rewards", rewards),
+        _numbers("--weights", "weight", weights),
+        _numbers("--noise-floor", "floor", noise_floor),
+        _names("--group-by", group_by),
+        pairs("--columns", columns),
     )
     if out is not None:
         _check_out(out)
@@ -78,6 +85,7 @@ class Reading:
 
     rewards: list[str] | None
     weights: dict[str, float] | None
+    noise_floor: dict[str, float] | None
     group_by: list[str] | None
     columns: dict[str, str] | None
 
@@ -96,7 +104,12 @@ def _analyse(name: str, path: Path, reading: Reading) -> Analysis:
     )
     with bar:
         task = bar.add_task(escape(f"reading {terminal.printable(name)}"), total=dump.size or None)
-        analysis = analyse(dump, weights=reading.weights, progress=lambda: bar.update(task, completed=dump.position))
+        analysis = analyse(
+            dump,
+            weights=reading.weights,
+            noise_floor=reading.noise_floor,
+            progress=lambda: bar.update(task, completed=dump.position),
+        )
     return analysis
 
 
@@ -164,14 +177,14 @@ def _names(option: str, text: str | None) -> list[str] | None:
     return names
 
 
-def _weights(text: str | None) -> dict[str, float] | None:
-    given = pairs("--weights", text)
-    weights = {}
+def _numbers(option: str, what: str, text: str | None) -> dict[str, float] | None:
+    given = pairs(option, text)
+    numbers = {}
     for name, value in (given or {}).items():
         try:
-            weights[name] = float(value)
+            numbers[name] = float(value)
         except ValueError:
-            weights[name] = math.nan
-        if not math.isfinite(weights[name]):
-            raise ConfigError(f"--weights: the weight of {name!r} must be a finite number, got {value!r}")
-    return None if given is None else weights
+            numbers[name] = math.nan
+        if not math.isfinite(numbers[name]):
+            raise ConfigError(f"{option}: the {what} of {name!r} must be a finite number, got {value!r}")
+    return None if given is None else numbers

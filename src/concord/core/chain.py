@@ -181,7 +181,8 @@ class Chain:
             tokens = torch.where(signal.keep[:, None], tokens, 0)
             tokens = _narrow(tokens, dtype)
         columns = {name: _narrow(column, dtype) for name, column in signal.columns.items()}
-        metrics = {name: _narrow(value, dtype) for name, value in metrics.items()}
+        if metrics:
+            metrics = dict(zip(metrics, _narrow(torch.stack([*metrics.values()]), dtype).unbind(), strict=True))
         return Outcome(_narrow(advantages, dtype), signal.keep, empty, metrics, state, trace, columns, tokens)
 
 

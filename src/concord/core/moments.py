@@ -21,7 +21,7 @@ class GroupMoments(NamedTuple):
         counted: ``[P, C]`` entries that counted.
         flat: ``[P, C]`` bool, no entry of the group leaves the noise (or the group has none).
         noise: ``[P, C]``, how far from the mean is float noise.
-        low, high: ``[P, C]``, the smallest and the largest entry; 0 without an entry.
+        low, high: ``[P, C]``, the smallest and the largest entry; the mean for a flat group.
     """
 
     centred: Tensor
@@ -35,17 +35,14 @@ class GroupMoments(NamedTuple):
 
 def group_sum(x: Tensor, groups: Groups) -> Tensor:
     """Sum within groups: ``[N, C] -> [P, C]``."""
-    block = groups.lay(x)
-    if not groups.dense:
-        block = block * groups.there[..., None]
-    return block.sum(0)
+    block = groups.lay_last(x)
+    return (block if groups.dense else block * groups.there).sum(-2).movedim(-1, 0)
 
 
 def group_mean(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
-    """Mean within groups over ``where``: ``[N, C] -> [P, C]``; exact if unanimous, 0 if there is no entry."""
+    """Mean within groups over ``where``: ``[N, C] -> [P, C]``; 0 if there is no entry."""
     block, live = _blocks(x, groups, where)
-    low = _filled(torch.where(live, block, torch.inf).amin(0))
-    return low + torch.where(live, block - low, 0).sum(0) / live.sum(0).clamp(min=1)
+    return (torch.where(live, block, 0).sum(-2) / _count(live, x.dtype).clamp(min=1)).movedim(-1, 0)
 
 
 def group_moments(
@@ -62,9 +59,7 @@ def group_moments(
         mean[p] = sum(x[n]) / count        std[p] = sqrt(sum((x[n] - mean)^2) / (count - ddof))
 
     A value within the noise of its group's mean is centred to exactly 0, so that its sign is never that of a rounding
-    error; a group of which no value leaves the noise is flat. Values are measured from the group's smallest member
-    before they are averaged, and divided by its range before they are squared: 1e200 does not overflow, and 1e-200
-    does not vanish.
+    error; a group of which no value leaves the noise is flat.
 
     Args:
         x: ``[N, C]``; entries outside ``where`` may be NaN.
@@ -78,31 +73,31 @@ def group_moments(
     A group with no entry, or with one, is flat: centred 0, std 0.
     """
     block, live = _blocks(x, groups, where)
-    low = _filled(torch.where(live, block, torch.inf).amin(0))
-    high = _filled(torch.where(live, block, -torch.inf).amax(0))
+    entries = torch.where(live, block, 0)
+    counted = _count(live, x.dtype)
+    mean = entries.sum(-2) / counted.clamp(min=1)
     if noise is None:
         unit = ROUNDING * torch.finfo(x.dtype).eps if precision is None else precision
-        noise = noise_of(torch.maximum(low.abs(), high.abs()), torch.as_tensor(unit, dtype=x.dtype, device=x.device))
-    counted = live.sum(0).to(x.dtype)
-    above = block - low
-    mean = torch.where(live, above, 0).sum(0) / counted.clamp(min=1)
-    centred = above - mean
-    away = centred.abs() > noise
-    flat = ~(away & live).any(0)
+        size = entries.abs().amax(-2).T
+        noise = noise_of(size, torch.as_tensor(unit, dtype=x.dtype, device=x.device))
+    centred = block - mean.unsqueeze(-2)
+    away = centred.abs() > noise.T.unsqueeze(-2)
+    entries = torch.where(live & away, centred, 0)
+    below, above = entries.amin(-2), entries.amax(-2)
+    flat = above <= below
+    variance = entries.square().sum(-2) / (counted - ddof).clamp(min=1)
     # Multiplied, not selected, so that a missing entry stays NaN.
-    centred = centred * (away & ~flat)
-    span = torch.where(flat, 1, high - low)
-    variance = torch.where(live, centred / span, 0).square().sum(0) / (counted - ddof).clamp(min=1)
-    std = torch.where(counted > ddof, variance.sqrt() * span, 0)
-    return GroupMoments(groups.unlay(centred), std, counted, flat, noise, low, high)
+    centred = groups.unlay_last(centred * (away & ~flat.unsqueeze(-2)))
+    low, high = mean + below, mean + above
+    return GroupMoments(centred, variance.sqrt().T, counted.T, flat.T, noise, low.T, high.T)
 
 
 def _blocks(x: Tensor, groups: Groups, where: Tensor) -> tuple[Tensor, Tensor]:
-    """Values ``[G, P, C]``, and where they count."""
-    block, live = groups.lay(x), groups.lay(where)
-    return block, live if groups.dense else live & groups.there[..., None]
+    """Values ``[C, G, P]``, and where they count."""
+    block, live = groups.lay_last(x), groups.lay_last(where)
+    return block, live if groups.dense else live & groups.there
 
 
-def _filled(extreme: Tensor) -> Tensor:
-    """0 where a group has no entry."""
-    return torch.where(extreme.isinf(), 0, extreme)
+def _count(live: Tensor, dtype: torch.dtype) -> Tensor:
+    """``[C, P]``, how many members count; sums of numbers are faster than those of truth values."""
+    return live.to(dtype).sum(-2)

@@ -44,7 +44,7 @@ class Scores(NamedTuple):
 
     Attributes:
         values: ``[N, K]`` in the working type; NaN = not scored.
-        precision: ``[K]``, the noise of a score as a share of its size (of the power of two below it).
+        precision: ``[K]``, the noise of a score as a share of its size.
         noise: ``[P, K]``, what a difference inside a group must exceed to say something; None = what ``precision``
             gives for the group's largest score.
     """
@@ -71,7 +71,9 @@ def read_scores(scores: Tensor, groups: Groups, floors: Mapping[int, float]) -> 
         floors: by column, the user's noise floor in the reward's own units.
     """
     work = working_dtype(scores.device)
-    values = scores.to(work).nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+    # In memory one reward after the other: sums over rewards then run along it.
+    values = scores.T.to(work, memory_format=torch.contiguous_format).T
+    values = values.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
     own = ROUNDING * torch.finfo(work).eps
     noise = None
     if scores.dtype in _HALF:
@@ -90,15 +92,14 @@ def read_scores(scores: Tensor, groups: Groups, floors: Mapping[int, float]) -> 
 
 
 def noise_of(size: Tensor, precision: Tensor) -> Tensor:
-    """Return the noise of numbers of a size, ``precision`` times the power of two below it."""
-    power = torch.ldexp(torch.ones_like(size), size.frexp().exponent - 1)
-    return precision * torch.where(size > _TINY, power, _TINY)
+    """Return the noise of numbers of a size: the share ``precision`` of it."""
+    return precision * size.clamp(min=_TINY)
 
 
 def largest(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
     """Return the largest magnitude in each group: ``[N, C] -> [P, C]``; 0 where there is no entry."""
-    block = groups.lay(torch.where(where, x.abs(), 0))
-    return (block if groups.dense else torch.where(groups.there[..., None], block, 0)).amax(0)
+    block = groups.lay_last(torch.where(where, x.abs(), 0))
+    return (block if groups.dense else torch.where(groups.there, block, 0)).amax(-2).T
 
 
 def reaches(x: Tensor, bound: float, precision: Tensor | float) -> Tensor:
@@ -115,20 +116,20 @@ def reaches(x: Tensor, bound: float, precision: Tensor | float) -> Tensor:
 
 def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
     """``[K]``, the noise of columns of float32 or float64 beyond our own rounding."""
-    single = ULPS * torch.finfo(torch.float32).eps
-    missing = values.isnan()
-    exact = (values == values.round()) & (values.abs() < 2**24) | missing
-    if dtype == torch.float32:
-        return torch.where(exact.all(0), 0.0, single).to(values.dtype)
-    narrow = (values == values.float().to(values.dtype)) | missing
-    return torch.where(narrow.all(0) & ~exact.all(0), single, 0.0).to(values.dtype)
+    known = values.nan_to_num(nan=0.0)
+    fractions, sizes = (known - known.round()).abs().amax(0), known.abs().amax(0)
+    single = (fractions > 0) | (sizes >= 2**24)
+    if dtype == torch.float64:
+        single = single & ((known - known.float().to(known.dtype)).abs().amax(0) == 0)
+    return torch.where(single, ULPS * torch.finfo(torch.float32).eps, 0.0).to(values.dtype)
 
 
 def _read_half(scores: Tensor, values: Tensor, groups: Groups, own: float) -> tuple[Tensor, Tensor]:
     missing = values.isnan()
     top = largest(values, groups, ~missing)
     info = torch.finfo(scores.dtype)
-    unit = noise_of(top.clamp(min=info.tiny), values.new_tensor(info.eps))
+    # The unit in the last place of the largest score, which decides at 1/7 of 1.
+    unit = torch.ldexp(values.new_tensor(info.eps), top.clamp(min=info.tiny).frexp().exponent - 1)
     read, rounded = values, torch.ones_like(unit, dtype=torch.bool)
     for denominator in _DENOMINATORS:
         fraction = (values * denominator).round() / denominator

@@ -15,6 +15,8 @@ from torch import Tensor
 from concord.core.errors import BatchError, MissingColumn, nearest
 from concord.core.groups import Groups
 
+_LARGEST = 1e150
+
 
 @dataclass(frozen=True, eq=False)
 class Rollouts:
@@ -58,6 +60,7 @@ class Rollouts:
         scores = _scores(rewards)
         partition = _partition(groups, len(scores)).to(scores.device)
         known = _names(names, scores.shape[1])
+        _check_size(scores, known)
         facts = {name: _column(name, column, scores) for name, column in _mapping("columns", columns).items()}
         floors = _floors(_mapping("noise_floor", noise_floor), known)
         for key, value in (
@@ -101,6 +104,18 @@ def _scores(rewards: Any) -> Tensor:
     if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise BatchError(f"rewards of type {tensor.dtype} have no arithmetic; call .float()")
     return tensor
+
+
+def _check_size(scores: Tensor, names: tuple[str, ...]) -> None:
+    """Squares must fit: doubles are the one type whose squares do not fit a double."""
+    if scores.dtype != torch.float64 or scores.device.type != "cpu" or not len(scores):
+        return
+    sizes = scores.abs().nan_to_num(nan=0, posinf=0).amax(0)
+    for name, size in zip(names, sizes.tolist(), strict=True):
+        if size > _LARGEST:
+            raise BatchError(
+                f"reward {name!r} has a score of size {size:.3g}, more than can be computed with ({_LARGEST:g}); scale it"
+            )
 
 
 def _dense(what: str, given: Any, wanted: str) -> Tensor:

@@ -49,7 +49,8 @@ class Signal:
         """Read the raw rewards, in double precision; a rollout that no reward scored is not kept."""
         floors = {batch.names.index(name): floor for name, floor in batch.noise_floor.items()}
         values, precision, noise = read_scores(batch.rewards.detach(), batch.groups, floors)
-        return cls(values, ~values.isnan().all(1), batch.names, precision=precision, noise=noise)
+        scored = values.nan_to_num(nan=-torch.inf).amax(1) > -torch.inf
+        return cls(values, scored, batch.names, precision=precision, noise=noise)
 
     @property
     def live(self) -> Tensor:

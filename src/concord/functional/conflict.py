@@ -19,7 +19,7 @@ def mixed_sign(x: Tensor) -> Tensor:
         >>> mixed_sign(torch.tensor([[1.0, 2.0], [1.0, -2.0], [1.0, 0.0]])).tolist()
         [False, True, False]
     """
-    return (x > 0).any(1) & (x < 0).any(1)
+    return (x.amax(1) > 0) & (x.amin(1) < 0)
 
 
 def consensus(x: Tensor) -> Tensor:
@@ -51,6 +51,11 @@ def cancelled_share(x: Tensor) -> Tensor:
         >>> cancelled_share(torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
         tensor(0.5000)
     """
-    total = x.abs().sum()
-    left = x.sum(1).abs().sum() / torch.where(total > 0, total, 1)
+    return cancelled(x.sum(1), x.abs().sum(1))
+
+
+def cancelled(net: Tensor, gross: Tensor) -> Tensor:
+    """Return :func:`cancelled_share` of sums and sums of magnitudes, each ``[N]``."""
+    total = gross.sum()
+    left = net.abs().sum() / torch.where(total > 0, total, 1)
     return (1 - left).clamp(min=0) * (total > 0)

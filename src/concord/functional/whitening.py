@@ -35,15 +35,12 @@ def whiten(
     """
     counts = weight > 0
     total = weight.sum(0)
-    low = torch.where(counts, x, torch.inf).amin(0)
-    high = torch.where(counts, x, -torch.inf).amax(0)
-    low, high = torch.where(low.isinf(), 0, low), torch.where(high.isinf(), 0, high)
+    known = torch.where(counts, x, 0)
+    mean = (weight * known).sum(0) / total.clamp(min=1)
     if noise is None:
-        noise = ROUNDING * torch.finfo(x.dtype).eps * torch.maximum(low.abs(), high.abs())
-    above = torch.where(counts, x - low, 0)
-    mean = (weight * above).sum(0) / total.clamp(min=1)
-    centred = above - mean
-    centred = torch.where(centred.abs() > noise, centred, 0)
+        noise = ROUNDING * torch.finfo(x.dtype).eps * known.abs().amax(0)
+    centred = x - mean
+    centred = torch.where(counts & (centred.abs() > noise), centred, 0)
     variance = (weight * centred.square()).sum(0) / (total - 1).clamp(min=1)
     gain = (variance + eps).rsqrt() if eps_in_root else 1 / (variance.sqrt() + eps)
-    return Whitened(torch.where(counts, centred * gain, x), mean + low, gain)
+    return Whitened(torch.where(counts, centred * gain, x), mean, gain)

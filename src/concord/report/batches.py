@@ -97,6 +97,7 @@ class Batcher:
     Args:
         names: the K rewards.
         weights: by name, for every rollout; None takes those in the dump.
+        noise_floor: by name, as :class:`concord.Rollouts` has it.
 
     Attributes:
         length_unit: "tokens" if the first group has lengths, else "characters".
@@ -104,12 +105,18 @@ class Batcher:
         parts: those that had to be cut up.
     """
 
-    def __init__(self, names: Sequence[str], weights: Mapping[str, float] | None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        weights: Mapping[str, float] | None,
+        noise_floor: Mapping[str, float] | None = None,
+    ) -> None:
         self.length_unit = ""
         self.steps: set[tuple[str, int]] = set()
         self.parts: set[tuple[str, int]] = set()
         self._names = tuple(names)
         self._weights = None if weights is None else tuple(sorted(weights.items()))
+        self._noise_floor = noise_floor
         self._waiting: dict[Key, _Waiting] = {}
         self._size = 0
 
@@ -169,7 +176,7 @@ class Batcher:
             weights,
             members,
             characters,
-            Rollouts(torch.from_numpy(scores), _consecutive(sizes), self._names),
+            Rollouts(torch.from_numpy(scores), _consecutive(sizes), self._names, noise_floor=self._noise_floor),
             _consecutive([span.stop - span.start for span in spans]),
             _column(lengths, sizes),
             _column([rows.advantages for rows in members], sizes),

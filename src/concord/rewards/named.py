@@ -34,6 +34,8 @@ class NamedReward:
         on_error: what a score counts for that failed, timed out or is invalid: ``raise`` stops the run, ``abstain``
             leaves it out, ``zero`` is 0, ``worst`` the end of ``clamp`` that counts least under the weight.
         max_failed: the share of a batch from which on such scores stop the run, in (0, 1]; None = never.
+        noise_floor: how near to its group's mean a score says nothing, in the score's own units; 0 = only the float
+            noise counts as none. Standardised, a judge stuck at 1 +- 1e-5 weighs as much as any other reward.
 
     Raises:
         ConfigError: a field that is none of these.
@@ -49,6 +51,7 @@ class NamedReward:
     clamp: tuple[float | None, float | None] | None = None
     on_error: str = "raise"
     max_failed: float | None = None
+    noise_floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -65,8 +68,10 @@ class NamedReward:
         put("source", self.source if isinstance(self.source, Source) else Source(self.source))
         if not hasattr(self.weight, "at"):
             check_number("the weight", self.weight)
-        for name in ("scale", "shift"):
+        for name in ("scale", "shift", "noise_floor"):
             check_number(name, getattr(self, name))
+        if self.noise_floor < 0:
+            raise ConfigError(f"noise_floor is a distance in the score's own units, at least 0; got {self.noise_floor}")
         if not self.scale:
             raise ConfigError("scale 0 makes every score the same; to watch a reward only, give it weight 0")
         self.gate  # noqa: B018 parsed, to check it

@@ -59,6 +59,11 @@ class RewardSet:
         """The weights in force at an optimisation step."""
         return {reward.name: reward.weight_at(step) for reward in self.rewards}
 
+    @property
+    def noise_floor(self) -> dict[str, float]:
+        """The rewards' noise floors by name, for :class:`concord.Rollouts`."""
+        return {reward.name: reward.noise_floor for reward in self.rewards if reward.noise_floor}
+
     def score(self, batch: RewardBatch, step: int = 0) -> Scored:
         """Ask all rewards about a batch at an optimisation step.
 

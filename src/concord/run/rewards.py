@@ -56,7 +56,7 @@ class RewardConfig(Section):
             :class:`concord.rewards.Source` and its limits. With ``url`` the options are those of
             :class:`concord.rewards.HttpReward`, with ``model`` of :class:`concord.rewards.RewardModel`.
         weight: a number or a schedule, see :func:`concord.rewards.schedule.schedule`.
-        key, when, scale, shift, clamp, on_error, max_failed: as in :class:`concord.rewards.NamedReward`.
+        key, when, scale, shift, clamp, on_error, max_failed, noise_floor: as in :class:`concord.rewards.NamedReward`.
     """
 
     path: Text | None = None
@@ -77,6 +77,7 @@ class RewardConfig(Section):
     clamp: tuple[float | None, float | None] | None = None
     on_error: Text = "raise"
     max_failed: float | None = None
+    noise_floor: float = 0.0
 
     @field_validator("weight")
     @classmethod
@@ -129,6 +130,7 @@ class RewardConfig(Section):
             clamp=self.clamp,
             on_error=self.on_error,
             max_failed=self.max_failed,
+            noise_floor=self.noise_floor,
         )
 
 

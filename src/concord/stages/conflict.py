@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,20 +13,30 @@ from concord.core.moments import group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage
-from concord.functional.conflict import cancelled_share, mixed_sign
+from concord.functional.conflict import cancelled, mixed_sign
 
 
-def _contributions(signal: Signal) -> Tensor:
-    """``[N, C]``: the channels' contributions, 0 where missing or not kept."""
-    return torch.where(signal.live, signal.values, 0)
+class _Contributions(NamedTuple):
+    """What the channels push: ``[N, C]``, 0 where missing or not kept; their sum and the sum of their sizes ``[N]``."""
+
+    x: Tensor
+    net: Tensor
+    gross: Tensor
+
+    @classmethod
+    def of(cls, signal: Signal) -> _Contributions:
+        x = torch.where(signal.live, signal.values, 0)
+        return cls(x, x.sum(1), x.abs().sum(1))
+
+    def above(self, tau: float, noise: Tensor) -> Tensor:
+        """``[N]``: |net| - tau * gross, exactly 0 where the score is tau up to the noise of the contributions."""
+        gap = self.net.abs() - tau * self.gross
+        return torch.where(gap.abs() > noise, gap, 0)
 
 
-def _above(x: Tensor, tau: float, signal: Signal, batch: Rollouts) -> Tensor:
-    """``[N]``: |sum x| - tau * sum |x|, exactly 0 where the score is tau up to the noise of the contributions."""
-    gap = x.sum(1).abs() - tau * x.abs().sum(1)
-    # Once for a value's distance from the mean, once for the deviation that it was divided by.
-    noise = batch.groups.spread(2 * signal.noise_in(batch.groups).sum(1))
-    return torch.where(gap.abs() > noise, gap, 0)
+def _noise(signal: Signal, batch: Rollouts) -> Tensor:
+    """``[N]``: once for a value's distance from the mean, once for the deviation that it was divided by."""
+    return batch.groups.spread(2 * signal.noise_in(batch.groups).sum(1))
 
 
 def _check_tau(tau: float) -> None:
@@ -44,9 +54,11 @@ class MeasureConflicts(Stage):
     """
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        x = _contributions(signal)
-        mixed = mixed_sign(x).to(x.dtype)
-        return signal.to(metrics={"mixed": masked_mean(mixed, signal.keep), "cancelled": cancelled_share(x)})
+        pushes = _Contributions.of(signal)
+        mixed = mixed_sign(pushes.x).to(pushes.x.dtype)
+        return signal.to(
+            metrics={"mixed": masked_mean(mixed, signal.keep), "cancelled": cancelled(pushes.net, pushes.gross)}
+        )
 
 
 @dataclass(frozen=True)
@@ -74,16 +86,16 @@ class MaskConflicts(Stage):
         _check_tau(self.tau)
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        x = _contributions(signal)
-        mixed = mixed_sign(x)
+        pushes = _Contributions.of(signal)
+        mixed = mixed_sign(pushes.x)
         # The ratio of a mixed rollout is below 1, but may be within the noise of it; tau = 1 means all of them.
-        drop = mixed if self.tau == 1.0 else mixed & (_above(x, self.tau, signal, batch) < 0)
+        drop = mixed if self.tau == 1.0 else mixed & (pushes.above(self.tau, _noise(signal, batch)) < 0)
         return signal.to(
             keep=signal.keep & ~drop,
             metrics={
-                "mixed": masked_mean(mixed.to(x.dtype), signal.keep),
-                "dropped": masked_mean(drop.to(x.dtype), signal.keep),
-                "cancelled": cancelled_share(x),
+                "mixed": masked_mean(mixed.to(pushes.x.dtype), signal.keep),
+                "dropped": masked_mean(drop.to(pushes.x.dtype), signal.keep),
+                "cancelled": cancelled(pushes.net, pushes.gross),
             },
         )
 
@@ -110,11 +122,14 @@ class MaskLowConsensus(Stage):
         _check_tau(self.tau)
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        x = _contributions(signal)
-        drop = _above(x, self.tau, signal, batch) <= 0
+        pushes = _Contributions.of(signal)
+        drop = pushes.above(self.tau, _noise(signal, batch)) <= 0
         return signal.to(
             keep=signal.keep & ~drop,
-            metrics={"dropped": masked_mean(drop.to(x.dtype), signal.keep), "cancelled": cancelled_share(x)},
+            metrics={
+                "dropped": masked_mean(drop.to(pushes.x.dtype), signal.keep),
+                "cancelled": cancelled(pushes.net, pushes.gross),
+            },
         )
 
 

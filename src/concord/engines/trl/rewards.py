@@ -50,6 +50,11 @@ class Rewards:
         self._scored: Scored | None = None
         self.functions = [self._hand_out(r, named[0]) if isinstance(r, NamedReward) else r for r in mine]
 
+    @property
+    def noise_floor(self) -> dict[str, float]:
+        """As :attr:`RewardSet.noise_floor`."""
+        return self._set.noise_floor
+
     def settle(self, names: Sequence[str]) -> None:
         """Take the names that TRL has given its models, and check all that names are used for.
 

@@ -67,7 +67,8 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
             raise ConfigError(f"{option!r} is no option of verl; write key=value")
     weights = {name: weight for name, weight in _weights(config).items() if weight != 1}
     args = {**config.method.parameters, **({"weights": weights} if weights else {})}
-    Settings(config.method.name, tuple(config.rewards), args, WHERE)
+    floors = {name: reward.noise_floor for name, reward in config.rewards.items() if reward.noise_floor}
+    Settings(config.method.name, tuple(config.rewards), args, WHERE, floors)
     translated = translate(config.engine, config.peft, nodes * gpus)
     left = [*_left(config), *translated.left]
     chosen: dict[str, Any] = {
@@ -77,6 +78,7 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
         **{f"+{WHERE}.args.{name}": value for name, value in config.method.parameters.items()},
         **{f"+{WHERE}.args.weights.{name}": weight for name, weight in weights.items()},
         f"+{WHERE}.rewards": list(config.rewards),
+        **{f"+{WHERE}.noise_floor.{name}": floor for name, floor in floors.items()},
         "actor_rollout_ref.model.path": model_source(config.model),
         "data.train_files": str(folder / TRAIN),
         "data.val_files": str(folder / (HELD_OUT if config.data.eval else TRAIN)),
