@@ -112,7 +112,7 @@ class Groups:
         members, count = self.table.shape
         if self.dense:
             return flat.reshape(*flat.shape[:-1], count, members).transpose(-1, -2).contiguous()
-        return flat.index_select(-1, self.table.flatten()).unflatten(-1, (members, count))
+        return flat.index_select(-1, self.table.flatten()).reshape(*flat.shape[:-1], members, count)
 
     def unlay_last(self, block: Tensor) -> Tensor:
         """Back from :meth:`lay_last`: ``[..., G, P] -> [N, ...]``."""

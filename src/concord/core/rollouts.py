@@ -114,7 +114,8 @@ def _check_size(scores: Tensor, names: tuple[str, ...]) -> None:
     for name, size in zip(names, sizes.tolist(), strict=True):
         if size > _LARGEST:
             raise BatchError(
-                f"reward {name!r} has a score of size {size:.3g}, more than can be computed with ({_LARGEST:g}); scale it"
+                f"reward {name!r} has a score of size {size:.3g}, and {_LARGEST:g} is the largest that can be squared; "
+                "scale the reward"
             )
 
 
@@ -155,19 +156,21 @@ def _array(given: Any, wanted: str) -> Tensor:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     # A copy, so that arrays that are read-only, of the other byte order or stepped backwards all do.
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    native: Tensor = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    return native
 
 
-def _partition(groups: Any, count: int) -> Groups:
-    if isinstance(groups, Tensor) or (hasattr(groups, "tolist") and not isinstance(groups, Groups)):
-        groups = groups.tolist()
-    if not isinstance(groups, Groups):
-        if not isinstance(groups, Sequence) or isinstance(groups, (str, bytes)):
+def _partition(given: Any, count: int) -> Groups:
+    if isinstance(given, Groups):
+        groups = given
+    else:
+        ids = given.tolist() if hasattr(given, "tolist") else given
+        if not isinstance(ids, Sequence) or isinstance(ids, (str, bytes)):
             raise BatchError(
-                f"groups must be Groups or one id for each rollout, got {type(groups).__name__}; "
+                f"groups must be Groups or one id for each rollout, got {type(given).__name__}; "
                 "Groups.of(ids) and Groups.uniform(prompts, rollouts_each) make them"
             )
-        groups = Groups.of(groups)
+        groups = Groups.of(ids)
     if len(groups) != count:
         raise BatchError(f"groups cover {len(groups)} rollouts, rewards {count}")
     return groups
