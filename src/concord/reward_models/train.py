@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
+from concord.engines.defaults import REWARD_MODEL
 from concord.reward_models.biases import label
 from concord.reward_models.config import ObjectiveConfig, RewardModelConfig, SourceConfig
 from concord.reward_models.evaluate import SetEvaluation, evaluate
@@ -157,10 +158,13 @@ def build(
     from concord.reward_models.trainer import RewardModelTrainer
 
     options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
-    if config.engine.get("use_cpu") or not torch.accelerator.is_available():
+    if REWARD_MODEL.read(config.engine, "use_cpu") or not torch.accelerator.is_available():
         options |= {"bf16": False, "dataloader_pin_memory": False}
     options |= config.engine
-    options["model_init_kwargs"] = {"use_safetensors": True, **(options.get("model_init_kwargs") or {})}
+    options["model_init_kwargs"] = {
+        "use_safetensors": True,
+        **(REWARD_MODEL.read(config.engine, "model_init_kwargs") or {}),
+    }
     args = RewardConfig(output_dir=str(folder), seed=config.seed, **options)
     source = model_source(config.model)
     positions = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
@@ -213,7 +217,8 @@ def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
 
 
 def _model(config: RewardModelConfig, name: str) -> RewardModel:
-    return RewardModel(config.out / name / MODEL, batch_size=config.engine.get("per_device_eval_batch_size", 16))
+    batch_size = REWARD_MODEL.read(config.engine, "per_device_eval_batch_size")
+    return RewardModel(config.out / name / MODEL, batch_size=batch_size)
 
 
 def _lora(options: dict[str, Any] | None) -> Any:
