@@ -15,7 +15,6 @@ from concord.engines.defaults import GRPO
 from concord.run.config import RunConfig
 from concord.run.paths import model_source
 
-
 _READ = (
     "beta",
     "gradient_accumulation_steps",

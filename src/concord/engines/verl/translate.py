@@ -112,7 +112,9 @@ def translate(engine: Mapping[str, Any], peft: Mapping[str, Any] | None, devices
     if not given["use_vllm"]:
         out.left.append("engine.use_vllm is off: verl always generates with a server, by default vLLM")
     if given["max_completion_length"] is None:
-        out.left.append("engine.max_completion_length=None: verl always has a limit; its data.max_response_length holds")
+        out.left.append(
+            "engine.max_completion_length=None: verl always has a limit; its data.max_response_length holds"
+        )
     _adapter(peft, out)
     for name, value in engine.items():
         if name not in READ:
