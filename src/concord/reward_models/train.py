@@ -101,6 +101,16 @@ def evaluate_run(config: RewardModelConfig, sets: Mapping[str, Sequence[Pair]], 
     return found
 
 
+def load_model(config: RewardModelConfig, source: str | Path) -> RewardModel:
+    """Load a model to evaluate, a folder or a hub id, in batches of ``engine.per_device_eval_batch_size``.
+
+    Raises:
+        ConfigError: as :class:`concord.rewards.model.RewardModel`.
+        MissingExtra: TRL's default is needed, and TRL is not installed.
+    """
+    return RewardModel(source, batch_size=REWARD_MODEL.read(config.engine, "per_device_eval_batch_size"))
+
+
 def eval_sets(config: RewardModelConfig) -> dict[str, tuple[Pair, ...]]:
     """The pairs to evaluate on, by name."""
     return {name: load_pairs(name, source).pairs for name, source in config.data.eval.items()}
@@ -217,8 +227,7 @@ def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
 
 
 def _model(config: RewardModelConfig, name: str) -> RewardModel:
-    batch_size = REWARD_MODEL.read(config.engine, "per_device_eval_batch_size")
-    return RewardModel(config.out / name / MODEL, batch_size=batch_size)
+    return load_model(config, config.out / name / MODEL)
 
 
 def _lora(options: dict[str, Any] | None) -> Any:
