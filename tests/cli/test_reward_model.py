@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from safetensors.torch import load_file
 
 from concord.cli.main import main
+from concord.engines.defaults import REWARD_MODEL
+from concord.reward_models import train
+from concord.reward_models.config import load_config as load_reward_model
 from concord.reward_models.residual import length_slope
 from concord.reward_models.score import score
 from concord.rewards.model import RewardModel
@@ -225,3 +229,12 @@ def test_help_names_both_commands(run: Run) -> None:
     text = run("reward-model", "--help").stdout
     assert "train" in text
     assert "eval" in text
+
+
+@pytest.mark.parametrize("words", [[], ["engine.per_device_eval_batch_size=3"]])
+def test_a_model_is_evaluated_in_batches_of_the_engines_size(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    monkeypatch.setattr(train, "RewardModel", lambda source, batch_size: sizes.append(batch_size))
+    monkeypatch.setattr(train, "evaluate", lambda *args, **options: {})
+    train.evaluate_run(load_reward_model("hh", words), {}, console=Console(quiet=True))
+    assert sizes == [3 if words else REWARD_MODEL.default("per_device_eval_batch_size")]

@@ -13,7 +13,7 @@ from concord.core.errors import ConfigError, RewardError
 from concord.engines.scored import named_rewards
 from concord.engines.settings import Settings
 from concord.engines.signal import StepSignal
-from concord.engines.verl.check import REPLACED, check
+from concord.engines.verl.check import check
 from concord.engines.verl.loss import policy_loss
 from concord.engines.verl.rows import Sessions
 from concord.engines.verl.settings import read
@@ -23,13 +23,14 @@ from concord.objectives import PolicyBatch, Totals
 SECTION = {"method": "gd2po", "args": {"tau": 0.8}, "rewards": ["correctness", "format"]}
 
 
-def configuration() -> dict:
-    actor = {name: default for name, (default, _) in REPLACED.items() if "." not in name}
+@pytest.fixture
+def configuration(shipped_verl: dict) -> dict:
+    """What verl composes, with a method of ours in it."""
     return {
         "algorithm": {"adv_estimator": "concord", "use_kl_in_reward": False, "concord": SECTION},
         "critic": {"enable": None},
         "reward": {"reward_model": {"enable": False, "enable_resource_pool": False}},
-        "actor_rollout_ref": {"actor": actor | {"policy_loss": {"loss_mode": "vanilla"}, "use_kl_loss": True}},
+        "actor_rollout_ref": {"actor": copy.deepcopy(shipped_verl) | {"use_kl_loss": True}},
     }
 
 
@@ -64,12 +65,15 @@ def test_what_is_misspelt_is_an_error_at_the_start_that_names_the_nearest(algori
         ("critic.enable", True, "no method here has verl.s critic"),
         ("reward.reward_model.enable", True, "enable_resource_pool=True"),
         ("actor_rollout_ref.actor.clip_ratio_high", 0.28, "clip_high"),
+        ("actor_rollout_ref.actor.clip_ratio", 0.2, "clip"),  # which is not the default of this verl
         ("actor_rollout_ref.actor.loss_agg_mode", "seq-mean-token-mean", "its own average"),
         ("actor_rollout_ref.actor.policy_loss.loss_mode", "gspo", "its own loss"),
     ],
 )
-def test_an_option_that_would_have_no_effect_is_refused_with_what_to_write(path: str, value, message: str) -> None:
-    config = copy.deepcopy(configuration())
+def test_an_option_that_would_have_no_effect_is_refused_with_what_to_write(
+    path: str, value, message: str, configuration: dict
+) -> None:
+    config = configuration
     check(config, create("gd2po"))
     *parents, last = path.split(".")
     section = config
@@ -80,8 +84,10 @@ def test_an_option_that_would_have_no_effect_is_refused_with_what_to_write(path:
         check(config, create("gd2po"))
 
 
-def test_a_method_that_empties_mini_batches_is_refused_beside_terms_that_divide_by_them() -> None:
-    config = configuration()
+def test_a_method_that_empties_mini_batches_is_refused_beside_terms_that_divide_by_them(
+    configuration: dict,
+) -> None:
+    config = configuration
     with pytest.raises(ConfigError, match="use_kl_loss"):
         check(config, create("dapo"))
     config["actor_rollout_ref"]["actor"]["use_kl_loss"] = False

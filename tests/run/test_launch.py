@@ -12,7 +12,8 @@ import pytest
 from concord import create
 from concord.core.errors import ConfigError, RunFolderError
 from concord.engines import settings
-from concord.engines.verl.translate import translate
+from concord.engines.defaults import GRPO
+from concord.engines.verl.translate import READ, translate
 from concord.run import safe_yaml
 from concord.run.config import load_config
 from concord.run.launch import plan
@@ -50,10 +51,10 @@ def test_a_recipe_that_ships_comes_back_out_of_its_launch(recipe: str, tmp_path:
     assert (read.method, read.rewards) == (config.method.name, tuple(config.rewards))
     assert {name: value for name, value in args.items() if name != "weights"} == config.method.parameters
     assert weights == {name: reward.weight for name, reward in config.rewards.items() if reward.weight != 1}
-    engine, size = config.engine, config.engine["num_generations"]
+    engine, size = GRPO.read_all(config.engine, READ), config.engine["num_generations"]
     update = engine["per_device_train_batch_size"] * engine["gradient_accumulation_steps"]
     assert found["actor_rollout_ref.rollout.n"] == size
-    assert found["data.train_batch_size"] * size == engine.get("generation_batch_size", update)
+    assert found["data.train_batch_size"] * size == (engine["generation_batch_size"] or update)
     assert found["actor_rollout_ref.actor.ppo_mini_batch_size"] * size == update
     updates = found["data.train_batch_size"] // found["actor_rollout_ref.actor.ppo_mini_batch_size"]
     assert found["trainer.total_training_steps"] * updates == engine["max_steps"]

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
-from concord.core.errors import ConfigError, MissingExtra, nearest
+from concord.core.errors import ConfigError, nearest
+from concord.engines.defaults import LORA, REWARD_MODEL
 from concord.reward_models.biases import Label, load_bias
 from concord.reward_models.objective import CorrelationTerm, InformationTerm, Objective, Over, Term
 from concord.run import paths, safe_yaml
@@ -171,22 +172,14 @@ class RewardModelConfig(Section):
             if key in _OURS:
                 raise at_key(key, f"is set by {_OURS[key]}; leave it out here")
         if engine:
-            try:
-                from trl import RewardConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "trl") from error
-            check_fields(engine, RewardConfig)
+            check_fields(engine, REWARD_MODEL.owner())
         return engine
 
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
         if options:
-            try:
-                from peft import LoraConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "peft") from error
-            check_fields(options, LoraConfig)
+            check_fields(options, LORA.owner())
         return options
 
     @field_validator("out", mode="before")

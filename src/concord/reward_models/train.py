@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
+from concord.engines.defaults import REWARD_MODEL
 from concord.reward_models.biases import label
 from concord.reward_models.config import ObjectiveConfig, RewardModelConfig, SourceConfig
 from concord.reward_models.evaluate import SetEvaluation, evaluate
@@ -100,6 +101,16 @@ def evaluate_run(config: RewardModelConfig, sets: Mapping[str, Sequence[Pair]], 
     return found
 
 
+def load_model(config: RewardModelConfig, source: str | Path) -> RewardModel:
+    """Load a model to evaluate, a folder or a hub id, in batches of ``engine.per_device_eval_batch_size``.
+
+    Raises:
+        ConfigError: as :class:`concord.rewards.model.RewardModel`.
+        MissingExtra: TRL's default is needed, and TRL is not installed.
+    """
+    return RewardModel(source, batch_size=REWARD_MODEL.read(config.engine, "per_device_eval_batch_size"))
+
+
 def eval_sets(config: RewardModelConfig) -> dict[str, tuple[Pair, ...]]:
     """The pairs to evaluate on, by name."""
     return {name: load_pairs(name, source).pairs for name, source in config.data.eval.items()}
@@ -157,10 +168,13 @@ def build(
     from concord.reward_models.trainer import RewardModelTrainer
 
     options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
-    if config.engine.get("use_cpu") or not torch.accelerator.is_available():
+    if REWARD_MODEL.read(config.engine, "use_cpu") or not torch.accelerator.is_available():
         options |= {"bf16": False, "dataloader_pin_memory": False}
     options |= config.engine
-    options["model_init_kwargs"] = {"use_safetensors": True, **(options.get("model_init_kwargs") or {})}
+    options["model_init_kwargs"] = {
+        "use_safetensors": True,
+        **(REWARD_MODEL.read(config.engine, "model_init_kwargs") or {}),
+    }
     args = RewardConfig(output_dir=str(folder), seed=config.seed, **options)
     source = model_source(config.model)
     positions = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
@@ -213,7 +227,7 @@ def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
 
 
 def _model(config: RewardModelConfig, name: str) -> RewardModel:
-    return RewardModel(config.out / name / MODEL, batch_size=config.engine.get("per_device_eval_batch_size", 16))
+    return load_model(config, config.out / name / MODEL)
 
 
 def _lora(options: dict[str, Any] | None) -> Any:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
-from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName
+from concord.core.errors import ConcordError, ConfigError, UnknownName
+from concord.engines.defaults import GRPO, LORA
 from concord.rewards import NamedReward, find
 from concord.run import paths, safe_yaml
 from concord.run.overrides import apply_overrides
@@ -127,7 +128,7 @@ class EvaluationConfig(Section):
     Attributes:
         sets: rows by name; what is said of all of them together stands under "overall".
         rewards: what scores the responses; None = the run's rewards.
-        max_completion_length: where a response is cut; None = as in training.
+        max_completion_length: where a response is cut; None = as in training, TRL's default included.
         published: others' figures, or None.
     """
 
@@ -157,7 +158,8 @@ class RunConfig(Section):
         method: of the catalogue, see :class:`MethodConfig`.
         data: see :class:`DataConfig`.
         rewards: by name, in the order in which they are shown.
-        engine: options of ``trl.GRPOConfig`` under TRL's names, handed on untouched.
+        engine: options of ``trl.GRPOConfig`` under TRL's names, handed on untouched; what is left out is TRL's default,
+            which everything beside training reads from TRL too (:mod:`concord.engines.defaults`).
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
         columns: functions that compute what a method reads and no engine can know, by the column's name:
             ``{answers: my_run.py:final_answer}``; see :class:`concord.engines.trl.columns.Columns`. Those that the
@@ -203,22 +205,14 @@ class RunConfig(Section):
             if key in _OURS:
                 raise at_key(key, f"is set by {_OURS[key]}; leave it out here")
         if engine:
-            try:
-                from trl import GRPOConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "trl") from error
-            check_fields(engine, GRPOConfig)
+            check_fields(engine, GRPO.owner())
         return engine
 
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
         if options:
-            try:
-                from peft import LoraConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "peft") from error
-            check_fields(options, LoraConfig)
+            check_fields(options, LORA.owner())
         return options
 
     @field_validator("out", mode="before")

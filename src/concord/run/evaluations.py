@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from concord.core.errors import ConfigError, nearest
+from concord.engines.defaults import GRPO
 from concord.rewards import RewardSet
 from concord.run.config import OVERALL, EvaluationConfig, RunConfig
 from concord.run.data import load_rows
@@ -52,6 +53,20 @@ def check_evaluation(config: RunConfig, name: str, evaluation: EvaluationConfig)
         except ConfigError as error:
             raise ConfigError(f"evaluation {name!r}, set {label!r}: {error}") from error
     build_rewards(evaluation.rewards or {})
+
+
+def completion_limit(config: RunConfig, evaluation: EvaluationConfig) -> int | None:
+    """Return where an evaluation cuts a response: where it says itself, else where training does.
+
+    None, which a run has to ask for (``engine.max_completion_length: null``), leaves it to the model's own settings.
+
+    Raises:
+        MissingExtra: TRL's default is needed, and TRL is not installed.
+    """
+    if evaluation.max_completion_length is not None:
+        return evaluation.max_completion_length
+    limit: int | None = GRPO.read(config.engine, "max_completion_length")
+    return limit
 
 
 def load_policy(model: str, *, on_cpu: bool = False) -> Policy:
@@ -99,7 +114,7 @@ def evaluate_sets(
         RewardError: a reward failed more often than it may.
     """
     rewards = RewardSet(build_rewards(evaluation.rewards or config.rewards))
-    limit = evaluation.max_completion_length or int(config.engine.get("max_completion_length", 256))
+    limit = completion_limit(config, evaluation)
     found = {}
     for label, rows in evaluation.sets.items():
         found[label] = evaluate(

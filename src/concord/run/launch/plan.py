@@ -123,7 +123,7 @@ def _left(config: RunConfig) -> list[str]:
         left.append("refill_rounds: verl draws further prompts itself, by one metric: algorithm.filter_groups")
     if config.data.max_prompt_tokens is None:
         left.append(
-            "data.max_prompt_tokens is not set: verl's own data.max_prompt_length is 512, and longer is an error"
+            "data.max_prompt_tokens is not set: verl's own data.max_prompt_length holds, and longer is an error"
         )
     return left
 
