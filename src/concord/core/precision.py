@@ -26,6 +26,8 @@ _HALF = (torch.float16, torch.bfloat16)
 _DENOMINATORS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1000)
 """Of the fractions that people score with: shares of a few checks, ratings, decimals."""
 
+_LARGEST = 1e150
+
 _TINY = torch.finfo(torch.float32).tiny
 
 
@@ -66,7 +68,8 @@ def read_scores(scores: Tensor, groups: Groups, floors: Mapping[int, float]) -> 
       unit in the last place of its largest score.
 
     Args:
-        scores: floating point; what is not finite is not scored.
+        scores: floating point; what is not finite is not scored, what is beyond 1e150 counts as 1e150 (its square
+            has to fit).
         groups: the partition of the N rows.
         floors: by column, the user's noise floor in the reward's own units.
     """
@@ -76,11 +79,11 @@ def read_scores(scores: Tensor, groups: Groups, floors: Mapping[int, float]) -> 
     values = values.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
     own = ROUNDING * torch.finfo(work).eps
     noise = None
+    precision = precision_of(scores)
+    if scores.dtype == torch.float64:
+        values = values.clamp(-_LARGEST, _LARGEST)
     if scores.dtype in _HALF:
-        precision = values.new_full(values.shape[1:], torch.finfo(scores.dtype).eps + own)
         values, noise = _read_half(scores, values, groups, own)
-    else:
-        precision = own + _stored(values, scores.dtype)
     if floors:
         if noise is None:
             noise = noise_of(largest(values, groups, ~values.isnan()), precision)
@@ -102,16 +105,28 @@ def largest(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
     return (block if groups.dense else torch.where(groups.there, block, 0)).amax(-2).T
 
 
-def reaches(x: Tensor, bound: float, precision: Tensor | float) -> Tensor:
-    """Return where a score is at least a bound, or only float noise below it.
+def beyond(x: Tensor, bound: float, precision: Tensor | float) -> Tensor:
+    """Return ``x - bound``, exactly 0 where the two differ by float noise: what a threshold is compared with.
 
     Example:
-        >>> float32 = ULPS * torch.finfo(torch.float32).eps
-        >>> reaches(torch.tensor([0.7, 0.69]).double(), 0.7, float32).tolist()  # float32's 0.7 is 0.69999999
-        [True, False]
+        >>> scores = torch.tensor([0.7, 0.8, 0.6])  # float32 holds 0.69999999, 0.80000001 and 0.60000002
+        >>> (beyond(scores, 0.7, precision_of(scores[:, None])) >= 0).tolist()
+        [True, True, False]
     """
-    size = x.abs().clamp(min=abs(bound))
-    return x >= bound - noise_of(size, torch.as_tensor(precision, dtype=x.dtype, device=x.device))
+    x = x.to(working_dtype(x.device))
+    gap = x - bound
+    noise = noise_of(x.abs().clamp(min=abs(bound)), torch.as_tensor(precision, dtype=x.dtype, device=x.device))
+    return torch.where(gap.abs() <= noise, 0, gap)
+
+
+def precision_of(scores: Tensor) -> Tensor:
+    """Return the noise of scores ``[N, K]`` as a share of their size, ``[K]``; see :func:`read_scores`."""
+    work = working_dtype(scores.device)
+    values = scores.to(work).nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+    own = ROUNDING * torch.finfo(work).eps
+    if scores.dtype in _HALF:
+        return values.new_full(values.shape[1:], torch.finfo(scores.dtype).eps + own)
+    return own + _stored(values, scores.dtype)
 
 
 def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
@@ -129,7 +144,7 @@ def _read_half(scores: Tensor, values: Tensor, groups: Groups, own: float) -> tu
     top = largest(values, groups, ~missing)
     info = torch.finfo(scores.dtype)
     # The unit in the last place of the largest score, which decides at 1/7 of 1.
-    unit = torch.ldexp(values.new_tensor(info.eps), top.clamp(min=info.tiny).frexp().exponent - 1)
+    unit = torch.ldexp(torch.full_like(top, info.eps), top.clamp(min=info.tiny).frexp().exponent - 1)
     read, rounded = values, torch.ones_like(unit, dtype=torch.bool)
     for denominator in _DENOMINATORS:
         fraction = (values * denominator).round() / denominator

@@ -15,9 +15,6 @@ from torch import Tensor
 from concord.core.errors import BatchError, MissingColumn, nearest
 from concord.core.groups import Groups
 
-_LARGEST = 1e150
-
-
 @dataclass(frozen=True, eq=False)
 class Rollouts:
     """One optimisation step's rollouts, scored by K rewards.
@@ -60,7 +57,6 @@ class Rollouts:
         scores = _scores(rewards)
         partition = _partition(groups, len(scores)).to(scores.device)
         known = _names(names, scores.shape[1])
-        _check_size(scores, known)
         facts = {name: _column(name, column, scores) for name, column in _mapping("columns", columns).items()}
         floors = _floors(_mapping("noise_floor", noise_floor), known)
         for key, value in (
@@ -89,7 +85,7 @@ class Rollouts:
 def _scores(rewards: Any) -> Tensor:
     """``[N, K]``, or a BatchError that says what is wanted."""
     wanted = "rewards must be a tensor, an array or lists of numbers [rollouts, rewards]"
-    tensor = _dense("rewards", rewards, wanted)
+    tensor: Tensor = _dense("rewards", rewards, wanted)
     if tensor.ndim != 2:
         hint = "; one reward is a column: rewards[:, None]" if tensor.ndim == 1 else ""
         raise BatchError(f"{wanted}, got shape {tuple(tensor.shape)}{hint}")
@@ -104,19 +100,6 @@ def _scores(rewards: Any) -> Tensor:
     if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise BatchError(f"rewards of type {tensor.dtype} have no arithmetic; call .float()")
     return tensor
-
-
-def _check_size(scores: Tensor, names: tuple[str, ...]) -> None:
-    """Squares must fit: doubles are the one type whose squares do not fit a double."""
-    if scores.dtype != torch.float64 or scores.device.type != "cpu" or not len(scores):
-        return
-    sizes = scores.abs().nan_to_num(nan=0, posinf=0).amax(0)
-    for name, size in zip(names, sizes.tolist(), strict=True):
-        if size > _LARGEST:
-            raise BatchError(
-                f"reward {name!r} has a score of size {size:.3g}, and {_LARGEST:g} is the largest that can be squared; "
-                "scale the reward"
-            )
 
 
 def _dense(what: str, given: Any, wanted: str) -> Tensor:
@@ -199,12 +182,13 @@ def _mapping(what: str, given: Any) -> Mapping[str, Any]:
 
 def _column(name: str, column: Any, scores: Tensor) -> Tensor:
     count = len(scores)
+    tensor: Tensor = column
     if not isinstance(column, Tensor):
-        column = _dense(f"column {name!r}", column, f"column {name!r} must be a tensor, an array or a list of numbers")
-        column = column.to(scores.device)
-    if column.shape[:1] != (count,):
-        raise BatchError(f"column {name!r} must be a tensor of {count} rows, got {tuple(column.shape)}")
-    return column
+        tensor = _dense(f"column {name!r}", column, f"column {name!r} must be a tensor, an array or a list of numbers")
+        tensor = tensor.to(scores.device)
+    if tensor.shape[:1] != (count,):
+        raise BatchError(f"column {name!r} must be a tensor of {count} rows, got {tuple(tensor.shape)}")
+    return tensor
 
 
 def _floors(floors: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:

@@ -119,8 +119,8 @@ def _faint(analysis: Analysis) -> Iterator[Hit]:
         floor = 10.0 ** math.ceil(math.log10(10 * spread))
         yield Hit(
             "warning" if reward.share_of_advantage >= 0.05 else "info",
-            f"`{reward.name}` varies by {spread:.1g} inside a group {beside}; standardised, such a difference weighs as "
-            f"much as any other: if it is noise, noise_floor: {floor:g} silences it",
+            f"`{reward.name}` varies by {spread:.1g} inside a group {beside}; standardised, such a difference weighs "
+            f"as much as any other: if it is noise, noise_floor: {floor:g} silences it",
             (reward.name,),
             {"spread": spread, "size": size, "std": reward.std, "noise_floor": floor},
         )
@@ -140,8 +140,8 @@ RULES = (
     Rule("dead_reward", "does not vary in more than 95 % of groups (serious: nor does any other)", _dead),
     Rule(
         "faint_reward",
-        "varies inside groups by less than 1e-4 of its size, or of its standard deviation over the run (info: with less "
-        "than 5 % of the advantage)",
+        "varies inside groups by less than 1e-4 of its size, or of its standard deviation over the run (info: with "
+        "less than 5 % of the advantage)",
         _faint,
     ),
     Rule(
