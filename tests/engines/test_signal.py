@@ -37,8 +37,8 @@ OPPOSED, AGREED = [[0.0, 1.0], [1.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]]
         (OPPOSED, 0.0, 0.0, 0.0),
         (OPPOSED, -1.0, 0.0, 0.0),
         (AGREED, -0.5, 1.0, 2 / 3),
-        (OPPOSED + AGREED, 1.0, 0.5, 0.5),
-        (OPPOSED + [[NAN, NAN], [NAN, NAN]], 0.5, 1.0, 2 / 3),  # of the scored
+        ([*OPPOSED, *AGREED], 1.0, 0.5, 0.5),
+        ([*OPPOSED, [NAN, NAN], [NAN, NAN]], 0.5, 1.0, 2 / 3),  # of the scored
     ],
 )
 def test_the_conflict_is_that_of_the_weighted_rewards(

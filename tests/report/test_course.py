@@ -62,6 +62,8 @@ def course(*shares: float, groups: float = 100.0) -> list[Entry]:
         ([0.0] * 20 + [1.0] * 7, 30),
         ([1.0] * 5 + [0.0] * 5, None),  # it came to life
         ([1.0] * 12, None),
+        ([1.0] * 5 + [0.0] * 5 + [0.9] * 5, None),  # it came to life more than it died
+        ([0.0] * 5 + [0.3] * 5 + [1.0] * 5, 20),  # the larger of two rises
         ([0.0] * 5 + [1.0] * 54, 15),  # of 59 points, a part has five
         ([0.0] * 5 + [1.0] * 55, 16),  # of 60, six: a tenth
     ],

@@ -299,9 +299,8 @@ def test_the_verdict_on_a_reward(changes: dict[str, Any], verdict: str) -> None:
 
 def test_three_of_the_worst_are_summed_up_and_the_headline_is_not_said_twice() -> None:
     """Five warnings, one of them the headline's own."""
-    sick = {
-        EXCESS: sure(0.1), R: pair(sure(-0.3)), GAIN: 4.0, A_LENGTH: sure(0.8), STATUSES: {"failed": 0.05, "scored": 0.95},
-    }  # fmt: skip
+    sick: dict[str, Any] = {EXCESS: sure(0.1), R: pair(sure(-0.3)), GAIN: 4.0, A_LENGTH: sure(0.8)}
+    sick[STATUSES] = {"failed": 0.05, "scored": 0.95}
     judged = judge(changed(sick))
     grave = [finding for finding in judged.findings if finding.severity != "info"]
     assert [f.rule for f in grave] == [
