@@ -74,9 +74,9 @@ SILENT, STATUSES, TREND = "conflict.silent_groups", "a.statuses", "a.trend"
 ALONE = {"rewards": HEALTHY.rewards[:1], R: ()}
 
 
-def late(mean: float) -> dict[str, Any]:
+def late(mean: float, spread: float = 0.0) -> dict[str, Any]:
     """Steps 0 and 1 before it was saturated at the top, 2 to 4 after."""
-    means = [4.0, 4.0, mean, mean, mean]
+    means = [4.0, 4.0, mean - spread, mean, mean + spread]
     points = [
         dataclasses.replace(HEALTHY.series[0], step=step, mean={"a": value, "b": 0.0})
         for step, value in enumerate(means)
@@ -247,7 +247,7 @@ def test_all_dead_rewards_are_serious_and_say_which_end_they_are_stuck_at() -> N
 
 
 def test_the_mean_of_a_saturated_reward_is_that_since_it_is() -> None:
-    (hit,) = hits("saturated_reward", late(3.5))
+    (hit,) = hits("saturated_reward", late(3.5, spread=0.25))
     assert hit.numbers == {"since": 2.0, "mean": 3.5}
 
 
