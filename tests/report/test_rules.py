@@ -235,6 +235,13 @@ def test_a_rule_speaks_beyond_its_bar_and_not_at_it(rule: str, changes: dict[str
     assert [hit.severity for hit in hits(rule, changes)] == ([] if severity is None else [severity])
 
 
+@pytest.mark.parametrize(("r", "way"), [(0.4, "longer"), (-0.4, "shorter")])
+def test_a_coupling_says_which_way(r: float, way: str) -> None:
+    (hit,) = hits("length_coupling", {A_LENGTH: sure(r)})
+    assert hit.message.startswith(f"`a` goes with {way} responses")
+    assert hit.message.endswith(f"is {r:.2f} inside a group")
+
+
 def test_all_dead_rewards_are_serious_and_say_which_end_they_are_stuck_at() -> None:
     both = {A_DEAD: 1.0, "b.dead_group_share": 1.0, "a.low": -1.0, "a.high": 5.0, "b.low": -2.0, "b.high": 6.0}
     ends = {"a.at_low": above(0.5), "a.at_high": 0.1, "b.at_low": 0.5, "b.at_high": 0.5}

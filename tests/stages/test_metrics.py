@@ -182,7 +182,7 @@ def test_where_length_is_of_no_advantage(scores: list[float], lengths: list[int]
 
 
 def tempered(change: float, entropy: float, scores: Sequence[float] = (1.0, 0.0)) -> Outcome:
-    """Two responses of one token, likelier by ``change`` nats at the other temperature, after a step of that entropy."""
+    """Two responses of one token, likelier by ``change`` nats when tempered, after a step of that entropy."""
     rollouts = batch([scores])
     logp = torch.full((2, 1), -0.75, dtype=torch.float64)
     columns = {"old_logp": logp, "tempered_logp": logp + change, "response_mask": torch.ones(2, 1).bool()}
