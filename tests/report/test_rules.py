@@ -235,6 +235,15 @@ def test_a_rule_speaks_beyond_its_bar_and_not_at_it(rule: str, changes: dict[str
     assert [hit.severity for hit in hits(rule, changes)] == ([] if severity is None else [severity])
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [(7, "these are too few groups to tell them apart"), (8, "so there is little conflict beyond chance")],
+)
+def test_few_groups_and_little_conflict_are_told_apart(groups: int, said: str) -> None:
+    (hit,) = hits("cancelled_signal", {EXCESS: sure(0.0, groups)})
+    assert hit.message.endswith(said)
+
+
 @pytest.mark.parametrize(("r", "way"), [(0.4, "longer"), (-0.4, "shorter")])
 def test_a_coupling_says_which_way(r: float, way: str) -> None:
     (hit,) = hits("length_coupling", {A_LENGTH: sure(r)})
