@@ -265,7 +265,7 @@ def test_the_labels_of_a_group_are_counted_and_the_scores_meaned(advantages: lis
 
 
 def test_the_gap_and_the_drift_of_contrastive_pairs_by_hand() -> None:
-    """In sums of two tokens u = 1, -0.2, 0.4, 2; x = A - u / 2 = 0.5, -0.9, 0.8, 1, about -0.2 and 0.9 in the groups."""
+    """In sums of two tokens u = 1, -0.2, 0.4, 2; x = A - u / 2 = 0.5, -0.9, 0.8, 1, of means -0.2 and 0.9."""
     metrics = ContrastivePairs(0.5)(four([1.0, -1.0, 1.0, 2.0], [0.5, -0.1, 0.2, 1.0], [0, 0, 1, 1])).metrics
     assert {name: mean.value().item() for name, mean in metrics.items()} == pytest.approx(
         {"squared_gap": (2 * 0.7**2 + 2 * 0.1**2) / 4, "drift": 3.2 / 4}

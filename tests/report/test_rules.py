@@ -303,6 +303,7 @@ VERDICTS: list[tuple[dict[str, Any], str]] = [
     ({A_SHARE: above(0.8)}, "dominant"),
     ({R: pair(sure(below(-0.15)))}, "cancelled"),
     (SPEAKING | {A_DEAD: above(0.95)}, "dead"),
+    (SPEAKING | {"b.dead_group_share": 1.0, TREND: None}, "undecided"),  # the other's fault is the other's
     (late(4.0) | {A_DEAD: 1.0}, "saturated"),
     ({A_DEAD: math.nan, "a.saturated_since": 3}, "unmeasured"),
 ]
@@ -331,6 +332,11 @@ def test_three_of_the_worst_are_summed_up_and_the_headline_is_not_said_twice() -
 def test_a_single_reward_has_no_sentence_about_conflict() -> None:
     one = judge(changed(ALONE))
     assert [said.split()[0] for said in one.verdict] == [f"{one.rollouts:,}", "`a`", "No"]
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1, "over 1 step, scored by"), (2, "over 2 steps, scored by")])
+def test_one_step_is_not_several(steps: int, said: str) -> None:
+    assert said in judge(changed({"steps": steps})).verdict[0]
 
 
 def test_exactly_one_rollout_in_a_hundred_without_a_score_is_not_above_one_percent() -> None:
