@@ -159,6 +159,7 @@ def test_the_last_tenth_of_the_steps_is_final_and_the_rest_is_a_mean_over_all() 
     assert row.rewards["first"] == pytest.approx((27.5 - low) / (high - low))
     assert (row.kept, row.mixed, row.silent, row.sign_flips) == (0.75, 0.5, 0.5, 0.5)
     assert (row.update_tokens, row.n, row.iqm) == (290.0, 2, 14.0)
+    assert (row.wins, row.difference, row.improvement) == (0, 0.0, 0.5)  # a tie is no win
 
 
 def test_over_all_tasks_by_hand() -> None:

@@ -327,6 +327,7 @@ def test_three_of_the_worst_are_summed_up_and_the_headline_is_not_said_twice() -
     assert judged.count("serious") == 0
     assert judged.verdict[3:] == tuple(f"{grave[i].message}." for i in (0, 1, 3))
     assert judge(HEALTHY).verdict[-1] == "No rule raised a warning."
+    assert judge(HEALTHY).verdict[0].endswith("scored by `a` and `b`.")
 
 
 def test_a_single_reward_has_no_sentence_about_conflict() -> None:
