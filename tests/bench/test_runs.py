@@ -112,6 +112,8 @@ def test_the_summary_by_hand() -> None:
     # b spends 10 in all. With so much gdpo has taken one step, and b two.
     assert gdpo.at_budget == pytest.approx(0.4)
     assert b.at_budget == pytest.approx(0.4 + 0.001 / 2 + 0.035 / 2)
+    assert b.at_budget_difference == pytest.approx(0.001 / 2 + 0.035 / 2)
+    assert (a.update_tokens, b.update_tokens, gdpo.at_budget_difference) == (20.0, 10.0, 0.0)
 
 
 def test_worse_and_open() -> None:
@@ -146,20 +148,22 @@ def test_methods_within_a_hundredth_are_the_same(apart: float, inside: bool) -> 
 
 
 def test_the_last_tenth_of_the_steps_is_final_and_the_rest_is_a_mean_over_all() -> None:
-    """Twenty-nine steps have a last tenth of two; success and shares are over all of them."""
+    """Thirty-nine steps have a last tenth of three, nine have one; success and shares are over all of them."""
     made = []
     for seed, method in itertools.product(range(2), ("gdpo", "a")):
-        one = a_run(method, seed, [float(step) for step in range(29)])
-        points = [p | {"success": p["value"] / 28, "reward/first": p["value"], "kept": 0.75} for p in one.points]
+        one = a_run(method, seed, [float(step) for step in range(39)])
+        points = [p | {"success": p["value"] / 38, "reward/first": p["value"], "kept": 0.75} for p in one.points]
         made.append(replace(one, points=tuple(points)))
     row = summarise(made, "gdpo").tasks[0].rows[0]
-    assert row.final == (27 + 28) / 2
+    assert row.final == (36 + 37 + 38) / 3
     assert row.success == pytest.approx(0.5)
     low, high = next((r.low, r.high) for r in task_of("bandit").rewards if r.name == "first")
-    assert row.rewards["first"] == pytest.approx((27.5 - low) / (high - low))
+    assert row.rewards["first"] == pytest.approx((37 - low) / (high - low))
     assert (row.kept, row.mixed, row.silent, row.sign_flips) == (0.75, 0.5, 0.5, 0.5)
-    assert (row.update_tokens, row.n, row.iqm) == (290.0, 2, 14.0)
+    assert (row.update_tokens, row.n, row.iqm) == (390.0, 2, 19.0)
     assert (row.wins, row.difference, row.improvement) == (0, 0.0, 0.5)  # a tie is no win
+    short = [a_run("gdpo", 0, [float(step) for step in range(9)])]
+    assert summarise(short, "gdpo").tasks[0].rows[0].final == 8.0
 
 
 def test_over_all_tasks_by_hand() -> None:
