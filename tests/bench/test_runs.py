@@ -157,11 +157,14 @@ def test_the_last_tenth_of_the_steps_is_final_and_the_rest_is_a_mean_over_all() 
     row = summarise(made, "gdpo").tasks[0].rows[0]
     assert row.final == (36 + 37 + 38) / 3
     assert row.success == pytest.approx(0.5)
-    low, high = next((r.low, r.high) for r in task_of("bandit").rewards if r.name == "first")
-    assert row.rewards["first"] == pytest.approx((37 - low) / (high - low))
+    assert row.rewards["first"] == 37  # the bandit's are from 0 to 1
     assert (row.kept, row.mixed, row.silent, row.sign_flips) == (0.75, 0.5, 0.5, 0.5)
     assert (row.update_tokens, row.n, row.iqm) == (390.0, 2, 19.0)
     assert (row.wins, row.difference, row.improvement) == (0, 0.0, 0.5)  # a tie is no win
+    rewards = {"reward/correctness": 1.5, "reward/format": 0.25, "reward/conciseness": 1.0}
+    tools = replace(made[0], job=Job("tools3", "gdpo", 0), points=tuple(p | rewards for p in made[0].points))
+    scaled = summarise([tools], "gdpo").tasks[0].rows[0].rewards  # correctness is from -3 to 3
+    assert scaled == {"correctness": 0.75, "format": 0.25, "conciseness": 1.0}
     short = [a_run("gdpo", 0, [float(step) for step in range(9)])]
     assert summarise(short, "gdpo").tasks[0].rows[0].final == 8.0
 

@@ -64,6 +64,7 @@ def test_rewards(both: tuple[Analysis, Slow], k: int) -> None:
     found, column = analysis.to_dict()["rewards"][NAMES[k]], slow.column(k)
     assert found["mean"] == pytest.approx(mean(column), **CLOSE)
     assert found["std"] == pytest.approx(np.std(column, ddof=1), **CLOSE)
+    assert found["weight"] == pytest.approx(WEIGHTS[NAMES[k]])
     assert (found["low"], found["high"]) == (min(column), max(column))
     assert found["at_high"] == pytest.approx(column.count(max(column)) / len(column), **CLOSE)
     assert found["saturation"] == max(found["at_low"], found["at_high"])
@@ -202,3 +203,12 @@ def test_chance_weighs_the_rewards(weight: float, cancelled: float, mixed: float
     c = analyse(FakeDump(rows, ("a", "b")), weights={"b": weight}, taus=()).conflict
     assert c.cancelled_by_chance == pytest.approx(cancelled, abs=0.01 * bool(weight))
     assert c.mixed_sign_by_chance == pytest.approx(mixed, abs=0.01 * bool(weight))
+
+
+def test_the_trend_is_in_the_rewards_own_units() -> None:
+    """Fifteen steps from 100 on, each a point above the one before."""
+    rows = [group([[100.0 + step], [102.0 + step]], step=step) for step in range(15)]
+    (reward,) = analyse(FakeDump(rows, ("a",)), taus=()).rewards
+    assert reward.trend is not None
+    assert (reward.trend.first, reward.trend.last, reward.trend.steps) == (pytest.approx(103), pytest.approx(113), 5)
+    assert (reward.mean, reward.low, reward.high) == (pytest.approx(108), 100, 116)
