@@ -157,3 +157,19 @@ def test_the_losses_of_micro_batches_on_two_workers_add_up_to_the_methods_loss(m
     ]
     got = torch.autograd.grad(sum(parts) / 2, logp)[0]
     torch.testing.assert_close(got, expected)
+
+
+def test_the_metrics_of_the_loss_are_means_over_the_micro_batchs_tokens() -> None:
+    """Of three tokens one is beyond the clip of 1.2 and one is the environment's."""
+    old = torch.zeros(1, 3)
+    logp = torch.tensor([[1.5, 0.9, 7.0]]).log().requires_grad_()
+    config = SimpleNamespace(policy_loss=SimpleNamespace(objective=create("grpo").objective), global_batch_info={})
+    loss, metrics = policy_loss(old, logp, torch.ones(1, 3), torch.tensor([[1, 1, 0]]), config=config)
+    assert loss.item() == pytest.approx(-(1.2 + 0.9) / 2)
+    assert metrics == pytest.approx(
+        {
+            "actor/concord/clipped": 0.5,
+            "actor/concord/ratio": 1.2,
+            "actor/concord/ratio_variance": (0.5**2 + 0.1**2) / 2,
+        }
+    )

@@ -36,6 +36,14 @@ def test_what_is_not_known_stays_unknown() -> None:
     assert opened[:, 1].tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize("comparison", ["!=", "==", "<", "<=", ">", ">="])
+def test_no_comparison_opens_a_gate_on_a_score_that_is_missing(comparison: str) -> None:
+    """NaN != 1 is true, and says nothing of the score."""
+    scores, opened = gates(b=f"a {comparison} 1")(torch.tensor([[NAN, 5.0, 0.0]]))
+    assert opened.tolist() == [[True, False, True]]
+    assert same(scores, [[NAN, NAN, 0]])
+
+
 def test_a_gate_behind_a_gate_reads_what_counts_there() -> None:
     chained = gates(b="a >= 1", c="b > 0")
     assert same(chained(torch.tensor([[0.0, 3.0, 7.0], [1.0, 3.0, 7.0]]))[0], [[0, 0, 0], [1, 3, 7]])

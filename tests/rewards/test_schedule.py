@@ -63,6 +63,7 @@ def test_as_a_configuration_writes_them(written: Any, read: float | Schedule) ->
         ({"from": 0, "to": 1, "steps": 2, "shape": "cosin"}, "shape is linear or cosine, got 'cosin'; did you mean"),
         ({10: 1.0}, "says what holds from step 0 on"),
         ({0: 1.0, -1: 2.0}, "optimisation steps as keys, got -1"),
+        ({0: 1.0, True: 2.0}, "optimisation steps as keys, got True"),
         ({0: None}, "the weight from step 0 on must be a number"),
     ],
 )
