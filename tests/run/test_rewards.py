@@ -152,8 +152,8 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
 @pytest.mark.parametrize(
     ("reward", "said"),
     [
-        ({}, r"rewards\.odd: give one of path, url and model"),
-        ({"path": "a.py:f", "url": "http://x"}, r"rewards\.odd: give one of path, url and model, not 2"),
+        ({}, r"rewards\.odd: give one of path, url, model and judge"),
+        ({"path": "a.py:f", "url": "http://x"}, r"rewards\.odd: give one of path, url, model and judge, not 2"),
         ({"path": "a.py:f", "timeout": "soon"}, r"rewards\.odd\.timeout: 'soon' is no duration; write 5s"),
         ({"path": "a.py:f", "timeout": "0s"}, r"rewards\.odd: timeout must be a positive number of seconds, got 0"),
         ({"path": "a.py:f", "weight": {"from": 0, "to": 1}}, r"rewards\.odd\.weight: a schedule needs steps"),

@@ -62,5 +62,7 @@ class TRL:
         return Call(taken(function, known), len(batch))
 
     def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:
-        """A list, array or tensor of ``size`` entries, as the column ``score``."""
+        """A list, array or tensor of ``size`` entries, as the column ``score``; or several of them by name."""
+        if isinstance(value, Mapping) and value:
+            return {str(name): entries(column, size) for name, column in value.items()}
         return {MAIN: entries(value, size)}
