@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from concord.core.errors import ConfigError, RewardError
+from concord.core.errors import ConfigError, MissingColumn, RewardError
 from concord.core.status import ABSTAINED, FAILED, SCORED, TIMED_OUT
 from concord.rewards import Limits, LLMJudge, NamedReward, RewardBatch, RewardSet, Source
 from concord.rewards.scores import Scored
@@ -81,10 +81,12 @@ def test_a_score_that_the_completion_claims_is_not_read() -> None:
 
 def test_a_column_that_is_not_there_is_named_and_an_unknown_answer_abstains(server: Served) -> None:
     target = judge(server, prompt="{completion} {truth}")
-    scored = ask(target, ["a"], answer=["b"])
-    assert (
-        "names {truth}, and there is no such column; there are: answer, prompt, completion" in scored.errors["helpful"]
-    )
+    with pytest.raises(MissingColumn, match=r"LLMJudge\(\) reads 'truth', .* no column 'truth'; they have: answer"):
+        ask(target, ["a"], answer=["b"])
+    with pytest.raises(
+        MissingColumn, match=r"names \{truth\}, .* there are: prompt, completion"
+    ):
+        asyncio.run(target(prompts=["?"], completions=["a"]))
     assert ask(target, ["a", "b"], truth=["x", None]).statuses["helpful"] == [SCORED, ABSTAINED]
     assert (len(server.heard), target.counts["missing"]) == (1, 1)
 
@@ -354,3 +356,14 @@ def test_a_missing_package_is_named(server: Served, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(__import__("sys").modules, "regex", None)
     with pytest.raises(ImportError, match="regex is not installed"):
         judge(server)
+
+
+def test_trl_takes_a_judge_as_it_is(server: Served) -> None:
+    from concord.engines.trl import ConcordConfig
+    from concord.engines.trl.rewards import Rewards
+
+    given = Rewards([judge(server, name="helpful")], ConcordConfig(output_dir="unused", use_cpu=True, report_to=[]))
+    (function,) = given.functions
+    state = type("State", (), {"global_step": 0})
+    scores = function(prompts=["?", "?"], completions=["a", "b"], completion_ids=[[1], [2]], trainer_state=state)
+    assert (function.__name__, scores) == ("helpful", [pytest.approx(6 / 9)] * 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,7 +17,7 @@ from concord.core.errors import ConfigError
 _log = logging.getLogger(__name__)
 
 MOST = 100_000
-"""Answers that are kept when a cache is opened, those used last; of some hundred bytes each."""
+"""Answers that are kept when a cache is opened, the newest; of some hundred bytes each."""
 
 LARGEST = 2**20
 """Bytes of an entry; larger ones are damaged."""
@@ -114,8 +115,9 @@ class AnswerCache:
         """Delete the oldest files, unfinished ones too, until ``most`` are left."""
         found: list[tuple[float, str]] = []
         for entry in os.scandir(self._folder):
-            if entry.is_dir(follow_symlinks=False):
-                found += [(file.stat().st_mtime, file.path) for file in os.scandir(entry.path) if file.is_file()]
+            for file in os.scandir(entry.path) if entry.is_dir(follow_symlinks=False) else ():
+                with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
+                    found.append((file.stat(follow_symlinks=False).st_mtime, file.path))
         for _, path in sorted(found)[: max(0, len(found) - most)]:
             Path(path).unlink(missing_ok=True)
 

@@ -128,6 +128,12 @@ class LLMJudge:
         self.counts: Counter[str] = Counter()
 
     @property
+    def columns(self) -> list[str]:
+        """The columns of the data that its prompt names."""
+        named = dict.fromkeys(field[2] for field in _FIELD.finditer(self._prompt) if field[2])
+        return [name for name in named if name not in ("prompt", "completion")]
+
+    @property
     def batch_size(self) -> int:
         """Completions that a call is best about, so that each has a status of its own."""
         return self._model.batch_size

@@ -167,7 +167,7 @@ def _steps(path: str) -> list[str | int]:
     """The keys and places of a JSON path."""
     steps = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]|\['([^']+)'\]", path[1:])
     rebuilt = "".join(f".{key}" if key else f"[{place}]" if place else f"['{quoted}']" for key, place, quoted in steps)
-    if not steps or rebuilt != path[1:]:
+    if not steps or rebuilt != path[1:] or steps[0][1]:  # what is looked into are objects
         raise ConfigError(f"score: {path!r} is not a JSON path; write $.score, $.scores[0] or $['my score']")
     return [int(place) if place else key or quoted for key, place, quoted in steps]
 
@@ -177,7 +177,7 @@ def _scale_mentions(scale: Scale) -> re.Pattern[str] | None:
     if not isinstance(scale, tuple):
         return None
     low, high = (re.escape(f"{end:g}") + r"(?:\.0+)?(?![\d.]*\d)" for end in sorted(scale))
-    return re.compile(rf"(?:/|\bout of)\s*{high}|\b{low}\s*(?:-|–|to|and)\s*{high}", re.IGNORECASE)  # noqa: RUF001
+    return re.compile(rf"(?:/|\bout of)\s*{high}|(?<![\w.]){low}\s*(?:-|–|to|and)\s*{high}", re.IGNORECASE)  # noqa: RUF001
 
 
 # ---- What is there ----
