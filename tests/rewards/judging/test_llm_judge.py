@@ -83,9 +83,7 @@ def test_a_column_that_is_not_there_is_named_and_an_unknown_answer_abstains(serv
     target = judge(server, prompt="{completion} {truth}")
     with pytest.raises(MissingColumn, match=r"LLMJudge\(\) reads 'truth', .* no column 'truth'; they have: answer"):
         ask(target, ["a"], answer=["b"])
-    with pytest.raises(
-        MissingColumn, match=r"names \{truth\}, .* there are: prompt, completion"
-    ):
+    with pytest.raises(MissingColumn, match=r"names \{truth\}, .* there are: prompt, completion"):
         asyncio.run(target(prompts=["?"], completions=["a"]))
     assert ask(target, ["a", "b"], truth=["x", None]).statuses["helpful"] == [SCORED, ABSTAINED]
     assert (len(server.heard), target.counts["missing"]) == (1, 1)
@@ -238,6 +236,8 @@ def test_the_key_is_the_environments_and_never_shown(
         ({"url": "host:8000"}, "x", "write http://host:port"),
         ({"url": "http://[::1/v1"}, "x", "is none"),
         ({"parameters": {"stream": True}}, "x", "'stream' is the judge's own"),
+        ({"parameters": {"stop": {1}}}, "x", "parameters cannot be sent as JSON: Object of type set"),
+        ({"parameters": {"top_p": float("nan")}}, "x", "parameters cannot be sent as JSON"),
         ({"prompt": "How good is it?"}, "x", "has no {completion}"),
         ({"prompt": None}, "x", "needs a prompt"),
         ({"criteria": {"a": "b"}}, "x", "leave out score"),

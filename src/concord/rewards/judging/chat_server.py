@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class ChatServer:
         self._server = JsonServer(whole, retries=retries, backoff=backoff, timeout=timeout)
         given = {"temperature": 0, **(parameters or {})}
         self._fields = {"model": model, **{name: value for name, value in given.items() if value is not None}}
-        self.identity = {"url": whole, **self._fields}
+        self.identity = {"url": whole, "request": self._fields}
 
     @staticmethod
     def check(url: str, parameters: Mapping[str, Any] | None, api_key: str | None) -> None:
@@ -74,6 +75,10 @@ class ChatServer:
         without_secrets(url)
         if taken := [name for name in FIXED if name in (parameters or {})]:
             raise ConfigError(f"parameters: {taken[0]!r} is the judge's own to set; leave it out")
+        try:
+            json.dumps(parameters, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"parameters cannot be sent as JSON: {error}") from error
         if api_key is not None:
             _variable("api_key", api_key)
 
