@@ -166,7 +166,7 @@ WRONG = {
         "rewards.length.weight=big",
         r"rewards\.length\.weight: the weight must be a number, got 'big'",
     ),
-    "reward without a path": ("rewards.third={}", r"rewards\.third: give one of path, url and model"),
+    "reward without a path": ("rewards.third={}", r"rewards\.third: give one of path, url, model and judge"),
     "reward name": ("rewards={a b: {path: m:f}}", r"rewards\.a b: a reward's name is made of letters"),
     "no rewards": ("rewards={}", r"rewards: .*at least 1 item"),
     "output_dir": ("engine.output_dir=x", r"engine\.output_dir: is set by out"),

@@ -43,6 +43,11 @@ async def slow(args, sample, **kwargs):
     return sample.response_length / 8
 
 
+def letters(completions, **kwargs):
+    """TRL's, with a score for each word; a list may be empty."""
+    return [[word in "abcdefgh" for word in text.split()] for text in completions]
+
+
 class Brief:
     """ms-swift's."""
 
@@ -110,6 +115,7 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
             "brief": {"path": "mine.py:Brief", "when": "right >= 1", "workers": 2},
             "judge": {"url": server, "timeout": "30s", "options": {"backoff": 0.0}},
             "helpful": {"model": "judge", "scale": -2.0, "clamp": [-1, 1], "weight": 0.1},
+            "letters": {"path": "mine.py:letters", "turns": "mean", "workers": 1},
             "tags": {"path": "concord.rewards.toolrl:length", "weight": 0},
         },
     )
@@ -124,6 +130,9 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
     written = [bool(text.split()) for text in texts]
     assert frame["status/right"].tolist() == ["scored" if there else "failed" for there in written]
     assert frame["status/varied"].tolist() == frame["status/right"].tolist()
+    shares = [sum(c in "abcdefgh" for c in t.split()) / len(t.split()) if t.split() else None for t in texts]
+    assert [None if pd.isna(value) else value for value in frame["reward/letters"]] == pytest.approx(shares)
+    assert frame["status/letters"].tolist() == ["scored" if there else "abstained" for there in written]
     hung = [text.startswith("a") for text in texts]
     assert any(hung)
     assert frame["status/slow"].tolist() == ["timed out" if late else "scored" for late in hung]
@@ -152,8 +161,8 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
 @pytest.mark.parametrize(
     ("reward", "said"),
     [
-        ({}, r"rewards\.odd: give one of path, url and model"),
-        ({"path": "a.py:f", "url": "http://x"}, r"rewards\.odd: give one of path, url and model, not 2"),
+        ({}, r"rewards\.odd: give one of path, url, model and judge"),
+        ({"path": "a.py:f", "url": "http://x"}, r"rewards\.odd: give one of path, url, model and judge, not 2"),
         ({"path": "a.py:f", "timeout": "soon"}, r"rewards\.odd\.timeout: 'soon' is no duration; write 5s"),
         ({"path": "a.py:f", "timeout": "0s"}, r"rewards\.odd: timeout must be a positive number of seconds, got 0"),
         ({"path": "a.py:f", "weight": {"from": 0, "to": 1}}, r"rewards\.odd\.weight: a schedule needs steps"),

@@ -30,7 +30,7 @@ from concord.rewards.forms.detect import Recognised, get
 from concord.rewards.forms.detect import forms as form_names
 from concord.run import safe_yaml
 from concord.run.overrides import apply_overrides
-from concord.run.rewards import seconds
+from concord.run.section import seconds
 
 app = typer.Typer(help="Check reward functions, and list the forms that they may have.", no_args_is_help=True)
 

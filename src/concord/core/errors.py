@@ -7,6 +7,7 @@ ConcordError
 ├── DuplicateName (ValueError)       a name is taken already
 ├── ConfigError (ValueError)         a run's configuration does not fit
 ├── RewardError (ValueError)         a reward function returned something unusable
+│   └── RewardTimeout                a reward's server did not answer in time
 ├── DumpError (ValueError)           rollouts on disk cannot be read or written
 ├── RunFolderError                   the run folder is not free, or not a run
 └── MissingExtra (ImportError)       an optional dependency is not installed
@@ -48,6 +49,10 @@ class ConfigError(ConcordError, ValueError):
 
 class RewardError(ConcordError, ValueError):
     """A reward function returned the wrong length, type or value, or raised."""
+
+
+class RewardTimeout(RewardError):
+    """A reward's server did not answer in time, however often it was asked."""
 
 
 class DumpError(ConcordError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from concord.core.errors import ConfigError
@@ -14,12 +15,12 @@ from concord.rewards.forms.detect import detect
 from concord.rewards.forms.form import Unreadable
 from concord.rewards.named import NamedReward
 from concord.rewards.runners.calling import is_async
-from concord.rewards.runners.http import HttpReward
 from concord.rewards.runners.inline import Inline
 from concord.rewards.runners.pool import Pool
 from concord.rewards.runners.target import Target
 from concord.rewards.scores import Score, read_score
 from concord.rewards.source import Source
+from concord.rewards.turn_scores import read_turns
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Asked:
 
     def ask(self, batch: RewardBatch) -> dict[str, Column]:
         """The scores of each reward."""
-        size = max(1, (self.source.limits.batch_size or len(batch)) if self.form.whole else 1)
+        best = getattr(self.source.target, "batch_size", None)  # a judge's: each completion has a status of its own
+        size = max(1, (self.source.limits.batch_size or best or len(batch)) if self.form.whole else 1)
         parts = [batch.part(start, start + size) for start in range(0, len(batch), size)]
         replies = self.runner.run([self.form.call(part, self._function) for part in parts])
         found: dict[str, Column] = {reward.name: ([], None) for reward in self.rewards}
@@ -76,7 +78,7 @@ class Asked:
         limits, target = self.source.limits, self.source.target
         together = limits.concurrency
         times = {"timeout": limits.timeout, "batch_timeout": limits.batch_timeout}
-        if isinstance(target, HttpReward):  # it waits for a server, and never blocks
+        if getattr(target, "waits", False):  # for a server: it never blocks
             return Inline(self._function, concurrency=together, **times), True
         if limits.apart:
             where = Target(self.source.importable(), self.form.name, self.source.options)
@@ -104,10 +106,12 @@ def _column(reward: NamedReward, columns: Mapping[str, Sequence[Any]], size: int
     key = next(iter(columns)) if reward.key is None else reward.key
     if key not in columns:
         return [Score(None, INVALID, f"returned no {key!r}, only {', '.join(map(repr, columns))}")] * size
-    return [_adjusted(reward, read_score(entry)) for entry in columns[key]]
+    return [_adjusted(reward, read_turns(entry, reward.turns)) for entry in columns[key]]
 
 
 def _adjusted(reward: NamedReward, score: Score) -> Score:
+    if score.turns is not None:
+        return replace(score, turns=tuple(_adjusted(reward, replace(turn, turns=None)) for turn in score.turns))
     if score.status != SCORED or score.value is None:
         return score
     return read_score(reward.adjusted(score.value))  # scaling may leave what float32 holds

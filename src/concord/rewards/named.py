@@ -11,6 +11,7 @@ from concord.core.errors import ConfigError, DuplicateName, nearest
 from concord.rewards.gate import Gate
 from concord.rewards.schedule import Schedule, check_number
 from concord.rewards.source import Limits, Source, find
+from concord.rewards.turn_scores import check_turns
 
 POLICIES = ("raise", "abstain", "zero", "worst")
 """What a rollout counts for whose score failed, timed out or is invalid."""
@@ -29,7 +30,10 @@ class NamedReward:
         weight: its factor in the sum of rewards, a finite number or a :class:`Schedule`; 0 only watches.
         key: which of several scores that the function returns by name; None = its main one.
         when: a condition on another reward, ``"format >= 1"``; see :class:`concord.rewards.gate.Gates`.
-        scale, shift: of the score.
+        turns: where the function returns a list with one score a turn, what becomes of it: ``sum``, ``last`` and
+            ``mean`` make it the rollout's score, ``each`` keeps them for rows that are turns
+            (:meth:`concord.rewards.RewardSet.by_turn`); None = it returns no lists.
+        scale, shift: of the score; with ``each`` of each turn's.
         clamp: the least and the greatest score, either may be None; None = as it is.
         on_error: what a score counts for that failed, timed out or is invalid: ``raise`` stops the run, ``abstain``
             leaves it out, ``zero`` is 0, ``worst`` the end of ``clamp`` that counts least under the weight.
@@ -46,6 +50,7 @@ class NamedReward:
     weight: float | Schedule = 1.0
     key: str | None = None
     when: str | None = None
+    turns: str | None = None
     scale: float = 1.0
     shift: float = 0.0
     clamp: tuple[float | None, float | None] | None = None
@@ -75,6 +80,7 @@ class NamedReward:
         if not self.scale:
             raise ConfigError("scale 0 makes every score the same; to watch a reward only, give it weight 0")
         self.gate  # noqa: B018 parsed, to check it
+        check_turns(self.turns)
         low, high = self.clamp or (None, None)
         for end in (low, high):
             if end is not None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+from torch import Tensor
 
+from concord.core.groups import Groups
+from concord.core.rollouts import Rollouts
 from concord.core.status import FAULTS
-from concord.rewards.asked import Asked
+from concord.rewards.asked import Asked, Column
 from concord.rewards.batch import RewardBatch
 from concord.rewards.gate import Gates
 from concord.rewards.judge import judge
 from concord.rewards.named import NamedReward, check_distinct
 from concord.rewards.scores import Scored
+from concord.rewards.turn_scores import at_turns, check_counts, whole_rollouts_only
 
 
 class RewardSet:
@@ -69,12 +73,74 @@ class RewardSet:
 
         Functions in processes of their own and coroutine functions run at the same time, the others one after
         another. Never raises for what a function does: whether it stops the run, :func:`judge` says.
+
+        Raises:
+            ConfigError: a reward with ``turns: each``, for which see :meth:`by_turn`.
         """
+        for reward in self.rewards:
+            whole_rollouts_only(reward.name, reward.turns)
+        return self._scored(self._ask(batch), step)
+
+    def by_turn(
+        self, batch: RewardBatch, turns: Sequence[int], groups: Groups | None = None, step: int = 0
+    ) -> Rollouts:
+        """Ask all rewards about whole rollouts, and make a row of each of their turns.
+
+        A reward with ``turns: each`` scores a turn by itself. The score of any other stands on each row of its
+        rollout, as the outcome does in the methods that take turns as rows. Policies and gates are applied row by
+        row.
+
+        Args:
+            batch: of N rollouts.
+            turns: how many each of them has.
+            groups: which of them answer the same prompt; None = those whose prompts are equal.
+            step: of optimisation.
+
+        Returns:
+            The rows in the order of rollouts and turns, with the columns ``trajectory``, the rollout's number, and
+            ``turn``, counted from 0.
+
+        Raises:
+            BatchError: the counts do not fit the batch.
+            RewardError: a reward failed more often than it may; a row counts as a score.
+            ConfigError: a gate that does not fit.
+        """
+        check_counts(turns, len(batch))
+        found = self._ask(batch)
+        columns: dict[str, Column] = {
+            name: ([turn for score, count in zip(scores, turns, strict=True) for turn in at_turns(score, count)], cause)
+            for name, (scores, cause) in found.items()
+        }
+        values = self._values(self._scored(columns, step))
+        trajectory = torch.arange(len(batch)).repeat_interleave(torch.tensor(turns, dtype=torch.int64))
+        turn = torch.tensor([number for count in turns for number in range(count)], dtype=torch.int64)
+        of = Groups.of([repr(prompt) for prompt in batch.prompts]) if groups is None else groups
+        rows = Groups.of(of.index.cpu()[trajectory].tolist())
+        return Rollouts(values.float(), rows, self.names, {"trajectory": trajectory, "turn": turn})
+
+    def counted(self, batch: RewardBatch, step: int = 0) -> dict[str, list[float | None]]:
+        """The scores as they count, by reward, for a loop of one process: policies and gates applied.
+
+        Raises:
+            RewardError: a reward failed more often than it may.
+            ConfigError: a gate that does not fit.
+        """
+        values = self._values(self.score(batch, step))
+        return {
+            name: [None if math.isnan(value) else value for value in column]
+            for name, column in zip(self.names, values.T.tolist(), strict=True)
+        }
+
+    def _ask(self, batch: RewardBatch) -> dict[str, Column]:
+        """What each reward's function said of each completion."""
         apart = [asked for asked in self._asked if asked.alongside]
         with ThreadPoolExecutor(max(1, len(apart))) as threads:
             pending = {id(asked): threads.submit(asked.ask, batch) for asked in apart}
             replies = [pending[id(a)].result() if id(a) in pending else a.ask(batch) for a in self._asked]
-        found = {name: scores for columns in replies for name, scores in columns.items()}
+        return {name: scores for columns in replies for name, scores in columns.items()}
+
+    def _scored(self, found: Mapping[str, Column], step: int) -> Scored:
+        """What was said as it counts."""
         scored = Scored({}, {}, {}, {})
         for reward in self.rewards:
             column, cause = found[reward.name]
@@ -88,22 +154,13 @@ class RewardSet:
                     scored.causes[reward.name] = cause
         return scored
 
-    def counted(self, batch: RewardBatch, step: int = 0) -> dict[str, list[float | None]]:
-        """The scores as they count, by reward, for a loop of one process: policies and gates applied.
-
-        Raises:
-            RewardError: a reward failed more often than it may.
-            ConfigError: a gate that does not fit.
-        """
-        scored = self.score(batch, step)
+    def _values(self, scored: Scored) -> Tensor:
+        """``[N, K]`` float64 behind the gates, NaN where there is no score; or the error that stops the run."""
         judge(self.rewards, {name: Counter(words) for name, words in scored.statuses.items()}, scored)
         gates = Gates(self.names, {reward.name: reward.gate for reward in self.rewards})
         columns = [[math.nan if value is None else value for value in scored.values[name]] for name in self.names]
         values, _ = gates(torch.tensor(columns, dtype=torch.float64).T)
-        return {
-            name: [None if math.isnan(value) else value for value in column]
-            for name, column in zip(self.names, values.T.tolist(), strict=True)
-        }
+        return values
 
     def close(self) -> None:
         """End worker processes; the set is not used again."""

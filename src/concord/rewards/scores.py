@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,11 +23,13 @@ class Score:
         value: a finite number where there is one; else None.
         status: of :mod:`concord.core.status`.
         error: what was wrong, where the status is a fault.
+        turns: those of its turns, where they count by themselves; the others are then those of no turn.
     """
 
     value: float | None
     status: str
     error: str | None = None
+    turns: tuple[Score, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,6 +56,10 @@ def resolve(raw: dict[str, Any], folder: Path) -> None:
     for reward in _sections(rewards):
         _edit(reward, "path", lambda value: _function(value, folder))
         _edit(reward, "model", lambda value: _model(value, folder))
+        judge = reward.get("judge")
+        if isinstance(judge, dict) and judge.get("url") is None:  # else the name that its server knows it by
+            _edit(judge, "model", lambda value: _model(value, folder))
+        _edit(judge, "cache", lambda value: _absolute(value, folder))
     for evaluation in _sections(raw.get("evaluations")):
         for rows in _sections(evaluation.get("sets")):
             resolve({"data": rows}, folder)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import (
-    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     field_validator,
@@ -19,30 +18,9 @@ from pydantic import (
 from concord.core.errors import ConfigError, nearest
 from concord.rewards import Gates, Limits, NamedReward, Source, find
 from concord.rewards.schedule import schedule
-from concord.run.section import Section, Text, at_key
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(given: Any) -> Any:
-    """A duration in seconds: ``5s``, ``500ms``, ``2m``, ``1h``, or a number of seconds.
-
-    Raises:
-        ConfigError: text that is none of these.
-
-    Example:
-        >>> seconds("500ms"), seconds("2m"), seconds(3)
-        (0.5, 120.0, 3)
-    """
-    if not isinstance(given, str):
-        return given
-    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(ms|s|m|h)", given.strip())
-    if match is None:
-        raise ConfigError(f"{given!r} is no duration; write 5s, 500ms, 2m or a number of seconds")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-Duration = Annotated[float, BeforeValidator(seconds), Field(strict=True)]
+from concord.rewards.turn_scores import whole_rollouts_only
+from concord.run.judges import JudgeConfig, weights
+from concord.run.section import Duration, Section, Text, at_key
 
 
 class RewardConfig(Section):
@@ -51,17 +29,21 @@ class RewardConfig(Section):
     Attributes:
         path: of a function, ``file.py:function`` or ``package.module:function``; or else
         url: of a server that scores, in OpenRLHF's protocol; or else
-        model: of a sequence-classification checkpoint, a folder or an id on the Hugging Face hub.
+        model: of a sequence-classification checkpoint, a folder or an id on the Hugging Face hub; or else
+        judge: a language model that is asked, see :class:`concord.run.judges.JudgeConfig`. Where it has criteria and
+            there is no ``key``, the reward stands for one reward a criterion, see :func:`spread`.
         form, options, timeout, batch_timeout, workers, concurrency, batch_size: as in
             :class:`concord.rewards.Source` and its limits. With ``url`` the options are those of
             :class:`concord.rewards.HttpReward`, with ``model`` of :class:`concord.rewards.RewardModel`.
         weight: a number or a schedule, see :func:`concord.rewards.schedule.schedule`.
-        key, when, scale, shift, clamp, on_error, max_failed, noise_floor: as in :class:`concord.rewards.NamedReward`.
+        key, when, turns, scale, shift, clamp, on_error, max_failed, noise_floor: as in
+            :class:`concord.rewards.NamedReward`.
     """
 
     path: Text | None = None
     url: Text | None = None
     model: Text | None = None
+    judge: JudgeConfig | None = None
     form: Text | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     timeout: Duration | None = None
@@ -72,6 +54,7 @@ class RewardConfig(Section):
     weight: Any = 1.0
     key: Text | None = None
     when: Text | None = None
+    turns: Text | None = None
     scale: float = 1.0
     shift: float = 0.0
     clamp: tuple[float | None, float | None] | None = None
@@ -87,14 +70,27 @@ class RewardConfig(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> RewardConfig:
-        given = [kind for kind in ("path", "url", "model") if getattr(self, kind) is not None]
+        given = [kind for kind in ("path", "url", "model", "judge") if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of path, url and model{f', not {len(given)}' if given else ''}")
+            raise ValueError(f"give one of path, url, model and judge{f', not {len(given)}' if given else ''}")
+        if self.judge is not None:
+            self._check_judge(self.judge)
         if self.model is not None and self.limits != Limits():
             raise ValueError(
                 "a model runs in the trainer's process: without time limits and workers; batch_size is an option"
             )
         return self
+
+    def _check_judge(self, judge: JudgeConfig) -> None:
+        if self.options:
+            raise at_key("options", "what a judge takes stands under judge itself")
+        if judge.url is None and self.limits != Limits(concurrency=self.concurrency):
+            raise ValueError("a judge without url runs in the trainer's process: without time limits and workers")
+        if self.workers is not None or self.batch_size is not None:
+            raise ValueError("a judge is asked about one completion at a time; leave out workers and batch_size")
+        if self.key is not None and self.key not in (judge.criteria or {}):
+            known = list(judge.criteria or {})
+            raise at_key("key", f"the judge has no criterion {self.key!r}" + nearest(self.key, known))
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -113,7 +109,7 @@ class RewardConfig(Section):
         return Limits(self.timeout, self.batch_timeout, self.workers, self.concurrency, self.batch_size)
 
     def named(self, name: str, target: Any) -> NamedReward:
-        """The reward, with what was found under ``path``, ``url`` or ``model``.
+        """The reward, with what was found under ``path``, ``url``, ``model`` or ``judge``.
 
         Raises:
             ConfigError: as :class:`concord.rewards.NamedReward`.
@@ -125,6 +121,7 @@ class RewardConfig(Section):
             schedule(self.weight),
             key=self.key,
             when=self.when,
+            turns=self.turns,
             scale=self.scale,
             shift=self.shift,
             clamp=self.clamp,
@@ -134,18 +131,49 @@ class RewardConfig(Section):
         )
 
 
-def check_rewards(rewards: Mapping[str, RewardConfig]) -> dict[str, RewardConfig]:
+def spread(rewards: Mapping[str, RewardConfig]) -> dict[str, RewardConfig]:
+    """The rewards, with one in the place of each criterion of a judge: ``quality_polite`` for ``quality``'s ``polite``.
+
+    All else that the reward says holds for each of them. With ``calls: each`` each has a judge of its own, which is
+    asked about nothing else.
+
+    Raises:
+        PydanticCustomError: a weight that cannot be given to each; a name that is there already.
+    """
+    found: dict[str, RewardConfig] = {}
+    for name, reward in rewards.items():
+        criteria = None if reward.judge is None or reward.key is not None else reward.judge.criteria
+        if reward.judge is None or criteria is None:
+            parts = {name: reward}
+        else:
+            judges = {c: reward.judge if reward.judge.calls == "one" else reward.judge.only(c) for c in criteria}
+            try:
+                each = weights(reward.weight, criteria)
+            except ConfigError as error:
+                raise at_key(name, str(error)) from error
+            parts = {
+                f"{name}_{c}": reward.model_copy(update={"judge": judges[c], "key": c, "weight": each[c]})
+                for c in criteria
+            }
+        if twice := sorted(parts.keys() & found.keys() | parts.keys() & rewards.keys() - {name}):
+            raise at_key(name, f"its criterion would be the reward {twice[0]!r}, which is there already; rename one")
+        found |= parts
+    return found
+
+
+def check_rewards(given: Mapping[str, RewardConfig]) -> dict[str, RewardConfig]:
     """Check what can be known before anything is imported: names, numbers, gates; for pydantic."""
-    gates = {}
+    rewards, gates = spread(given), {}
     for name, reward in rewards.items():
         if not re.fullmatch(r"\w[\w-]*", name):  # a column of tables and a part of metric names
             raise at_key(name, "a reward's name is made of letters, digits, _ and -")
         try:
+            whole_rollouts_only(name, reward.turns)
             gates[name] = reward.named(name, None).gate
         except ConfigError as error:
             raise at_key(name, str(error).removeprefix(f"reward {name!r}: ")) from error
     Gates(tuple(rewards), gates)
-    return dict(rewards)
+    return rewards
 
 
 def build_rewards(rewards: Mapping[str, RewardConfig]) -> tuple[NamedReward, ...]:
@@ -159,7 +187,7 @@ def build_rewards(rewards: Mapping[str, RewardConfig]) -> tuple[NamedReward, ...
     for name, reward in rewards.items():
         same = next((target for other, target in found if _same_source(other, reward)), None)
         try:
-            target = _target(reward) if same is None else same
+            target = _target(name, reward) if same is None else same
         except ConfigError as error:
             raise ConfigError(f"reward {name!r}: {error}") from error
         found.append((reward, target))
@@ -168,12 +196,15 @@ def build_rewards(rewards: Mapping[str, RewardConfig]) -> tuple[NamedReward, ...
 
 
 def _same_source(a: RewardConfig, b: RewardConfig) -> bool:
-    return (a.path, a.url, a.model, a.options) == (b.path, b.url, b.model, b.options)
+    return (a.path, a.url, a.model, a.judge, a.options) == (b.path, b.url, b.model, b.judge, b.options)
 
 
-def _target(reward: RewardConfig) -> Any:
+def _target(name: str, reward: RewardConfig) -> Any:
     if reward.path is not None:
         return find(reward.path)
+    if reward.judge is not None:
+        whole = name if reward.judge.calls == "each" else name.removesuffix(f"_{reward.key}")
+        return reward.judge.build(whole, reward.concurrency)
     if reward.url is not None:
         from concord.rewards import HttpReward
 

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from concord.core.errors import nearest
+from concord.core.errors import ConfigError, nearest
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Size = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(given: Any) -> Any:
+    """A duration in seconds: ``5s``, ``500ms``, ``2m``, ``1h``, or a number of seconds.
+
+    Raises:
+        ConfigError: text that is none of these.
+
+    Example:
+        >>> seconds("500ms"), seconds("2m"), seconds(3)
+        (0.5, 120.0, 3)
+    """
+    if not isinstance(given, str):
+        return given
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(ms|s|m|h)", given.strip())
+    if match is None:
+        raise ConfigError(f"{given!r} is no duration; write 5s, 500ms, 2m or a number of seconds")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(strict=True)]
 
 
 class Section(BaseModel):

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from concord.core.errors import RewardTimeout
 from concord.core.status import FAILED, TIMED_OUT
 from concord.rewards.call import Reply, RewardFunction
 
@@ -66,7 +67,8 @@ def raised(error: BaseException) -> Reply:
     except Exception:  # an exception may fail at saying what went wrong
         text = ""
     name = type(error).__name__
-    return Reply(status=FAILED, error=f"{name}: {text}" if text else name, exception=error)
+    status = TIMED_OUT if isinstance(error, RewardTimeout) else FAILED
+    return Reply(status=status, error=f"{name}: {text}" if text else name, exception=error)
 
 
 def late(limit: float) -> Reply:
