@@ -7,9 +7,13 @@ is works too, but is not kept: :func:`redacted` puts ``<secret>`` in its place.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
+import traceback
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any
 
 HIDDEN = "<secret>"
@@ -85,6 +89,29 @@ def redact(text: str) -> str:
     text = _QUERY.sub(_query, text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
     return _ASSIGNED.sub(lambda f: f[0] if _NAMED_ONLY.fullmatch(f[2].strip("'\"")) else f[1] + HIDDEN, text)
+
+
+def guard_output() -> None:
+    """Leave secrets out of log records and of the tracebacks of this process; for command lines."""
+    make, show = logging.getLogRecordFactory(), sys.excepthook
+
+    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        made = make(*args, **kwargs)
+        try:
+            made.msg, made.args = redact(made.getMessage()), ()
+        except (TypeError, ValueError):  # arguments that do not fit, which logging itself reports
+            pass
+        return made
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        if redact(text) == text:
+            show(kind, error, trace)
+        else:
+            print(redact(text), file=sys.stderr, end="")
+
+    logging.setLogRecordFactory(record)
+    sys.excepthook = hook
 
 
 def private(path: str, flags: int) -> int:

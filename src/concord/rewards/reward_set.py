@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from concord.core.redaction import redact
 from concord.core.status import FAULTS
 from concord.rewards.asked import Asked
 from concord.rewards.batch import RewardBatch
@@ -78,7 +79,7 @@ class RewardSet:
             scored.statuses[reward.name] = [score.status for score in column]
             fault = next((score for score in column if score.status in FAULTS), None)
             if fault is not None:
-                scored.errors[reward.name] = fault.error or fault.status
+                scored.errors[reward.name] = redact(fault.error or fault.status)
                 if cause is not None:
                     scored.causes[reward.name] = cause
         return scored

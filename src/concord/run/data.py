@@ -179,7 +179,10 @@ def _name_columns(dataset: Dataset, data: RowsConfig) -> Dataset:
     for key, column in columns.items():
         if column not in known:
             hint = nearest(column, known)
-            raise ConfigError(f"data.{key}: {data.path} has no column {column!r}{hint}; it has {', '.join(known)}")
+            without = "; write data.answer: null where there is no answer" if key == "answer" else ""
+            raise ConfigError(
+                f"data.{key}: {data.path} has no column {column!r}{hint}; it has {', '.join(known)}{without}"
+            )
         owner = dataset if column in dataset.column_names else flat
         alone = owner.select_columns([column])
         chosen.append(alone if column == key else alone.rename_column(column, key))

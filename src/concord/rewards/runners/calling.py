@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from concord.core.redaction import redact
 from concord.core.status import FAILED, TIMED_OUT
 from concord.rewards.call import Reply, RewardFunction
 
@@ -62,7 +63,7 @@ def raised(error: BaseException) -> Reply:
         'ValueError: no such answer'
     """
     try:
-        text = " ".join(str(error)[:LONGEST_ERROR].split())
+        text = " ".join(redact(str(error)[: 4 * LONGEST_ERROR])[:LONGEST_ERROR].split())
     except Exception:  # an exception may fail at saying what went wrong
         text = ""
     name = type(error).__name__
