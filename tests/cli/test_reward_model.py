@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from concord.cli.main import main
+from concord.core import safe_yaml
 from concord.reward_models.residual import length_slope
 from concord.reward_models.score import score
 from concord.rewards.model import RewardModel
@@ -99,7 +99,7 @@ def run_file(folder: Path, base: Path, **changes: Any) -> Path:
         "out": "runs/a",
     }  # fmt: skip
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(raw | changes))
+    path.write_text(safe_yaml.write(raw | changes))
     return path
 
 
@@ -127,7 +127,7 @@ def test_train_compare_evaluate_again_and_use_as_a_reward(run: Run, base: Path, 
     want = length_slope(score(RewardModel(out / "plain" / "model"), pairs))
     assert slope == {"of": "plain", "reward_per_character": pytest.approx(want)}
 
-    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+    (tmp_path / "policy.yaml").write_text(safe_yaml.write(POLICY))
     (helpful,) = load_config(tmp_path / "policy.yaml").named_rewards()  # as concord train would
     pairs = tiny.pairs(8)
     found = helpful.source.target(prompts=[pair.prompt for pair in pairs], completions=[pair.chosen for pair in pairs])

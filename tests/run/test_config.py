@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.recipes.builtin import TASKS
-from concord.run import safe_yaml
 from concord.run.config import RunConfig, load_config
 from concord.run.paths import model_source, shipped_recipes
 from concord.run.rewards import build_rewards
@@ -342,7 +341,7 @@ def test_what_is_written_is_read_again(value: Any) -> None:
 
 
 def test_a_key_that_stands_twice_is_refused_anywhere() -> None:
-    with pytest.raises(yaml.YAMLError, match="'b' stands twice, on lines 2 and 4"):
+    with pytest.raises(ConfigError, match="'b' stands twice, on lines 2 and 4"):
         safe_yaml.read("a:\n  b: 1\n  c: 2\n  b: 3\n")
-    with pytest.raises(yaml.YAMLError, match="'a' stands twice"):
+    with pytest.raises(ConfigError, match="'a' stands twice"):
         safe_yaml.read("{a: 1, a: 1}")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from concord import create
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, RunFolderError
 from concord.engines import settings
 from concord.engines.verl.translate import translate
-from concord.run import safe_yaml
 from concord.run.config import load_config
 from concord.run.launch import plan
 from concord.run.launch.plan import RUN, SCRIPT

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 from rich.console import Console
 from transformers import Qwen2Config, Qwen2ForSequenceClassification
 
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.dumps.read import open_dump
 from concord.report import analyse
@@ -93,8 +93,8 @@ def judge_model(tmp_path: Path) -> Path:
 
 
 def configured(run_file: Path, rewards: dict[str, Any], *overrides: str) -> RunConfig:
-    run = yaml.safe_load(run_file.read_text()) | {"rewards": rewards}
-    run_file.write_text(yaml.safe_dump(run))
+    run = safe_yaml.read(run_file.read_text()) | {"rewards": rewards}
+    run_file.write_text(safe_yaml.write(run))
     return load_config(run_file, overrides)
 
 

@@ -7,6 +7,7 @@ is works too, but is not kept: :func:`redacted` puts ``<secret>`` in its place.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -97,10 +98,8 @@ def guard_output() -> None:
 
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         made = make(*args, **kwargs)
-        try:
+        with contextlib.suppress(TypeError, ValueError):  # arguments that do not fit, which logging itself reports
             made.msg, made.args = redact(made.getMessage()), ()
-        except (TypeError, ValueError):  # arguments that do not fit, which logging itself reports
-            pass
         return made
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

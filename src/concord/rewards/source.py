@@ -175,8 +175,8 @@ def _of_package(path: Path) -> ModuleType:
     dotted = ".".join(reversed(names))
     if len(names) == 1 or not all(name.isidentifier() for name in names):
         raise ConfigError(
-            f"{path} has relative imports and belongs to no package: put an __init__.py beside it, or write its imports "
-            "without dots"
+            f"{path} has relative imports and belongs to no package: put an __init__.py beside it, or write its "
+            "imports without dots"
         )
     if str(root) not in sys.path:
         sys.path.append(str(root))

@@ -97,7 +97,8 @@ def _facts(batch: RewardBatch, function: RewardFunction, truth: str) -> list[lis
         list(columns.get("data_source", [""] * len(batch))),
         [completion_text(completion) for completion in batch.completions],
         [None] * len(batch) if name is None else [_truth(name, entry) for entry in columns[name]],
-        [copy(unpacked(info) or {}) for info in columns.get("extra_info", [{}] * len(batch))],  # some functions write into it
+        # A copy: some functions write into it.
+        [copy(unpacked(info) or {}) for info in columns.get("extra_info", [{}] * len(batch))],
     ]
 
 
