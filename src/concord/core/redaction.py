@@ -88,8 +88,8 @@ def redact(text: str) -> str:
         text = text.replace(secret, HIDDEN)
     text = _USER.sub(lambda found: found[0] if _only_named(found[0]) else HIDDEN, text)
     text = _QUERY.sub(_query, text)
-    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
-    return _ASSIGNED.sub(lambda f: f[0] if _NAMED_ONLY.fullmatch(f[2].strip("'\"")) else f[1] + HIDDEN, text)
+    text = _ASSIGNED.sub(lambda f: f[0] if _NAMED_ONLY.fullmatch(f[2].strip("'\"")) else f[1] + HIDDEN, text)
+    return _BEARER.sub(rf"\1 {HIDDEN}", text)
 
 
 def guard_output() -> None:

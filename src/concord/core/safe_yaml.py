@@ -142,7 +142,7 @@ def read_document(text: str, name: str = "") -> Document:
 
 def write(value: Any) -> str:
     """Return the YAML text of plain values; :func:`read` gives them back."""
-    writer = _yaml()
+    writer: Any = _yaml()
     writer.allow_unicode = False  # some line breaks of Unicode are lost otherwise
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False
@@ -166,14 +166,14 @@ def _by_first_character() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     return found
 
 
-class _CoreSchema(VersionedResolver):  # type: ignore[misc]
+class _CoreSchema(VersionedResolver):
     """Says which plain scalars are what, whatever version a document claims to be of."""
 
     processing_version = (1, 2)
     versioned_resolver = _by_first_character()
 
 
-class _BoundedComposer(Composer):  # type: ignore[misc]
+class _BoundedComposer(Composer):
     """Counts what aliases stand for while it reads, so that a few lines cannot stand for millions of values."""
 
     def __init__(self, loader: Any = None) -> None:
@@ -209,7 +209,7 @@ class _BoundedComposer(Composer):  # type: ignore[misc]
             raise _fault(f"more than {DEEPEST} mappings and lists within each other", mark)
 
 
-class _PlainConstructor(SafeConstructor):  # type: ignore[misc]
+class _PlainConstructor(SafeConstructor):
     """Makes plain data and nothing else."""
 
     def construct_non_recursive_object(self, node: Any, tag: Any = None) -> Any:
@@ -231,7 +231,7 @@ class _PlainConstructor(SafeConstructor):  # type: ignore[misc]
         return True
 
 
-class _PlainRepresenter(SafeRepresenter):  # type: ignore[misc]
+class _PlainRepresenter(SafeRepresenter):
     """Writes a value each time that it stands there: no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -101,7 +101,7 @@ def arguments(given: Mapping[str, Any], function: Callable[..., Any], owner: str
         unknown = next((fault for fault in faults if fault.key not in hints_of(function)), None)
         if unknown is not None:
             hint = nearest(unknown.key, hints_of(function))
-            raise ConfigError(f"{owner}: no parameter {unknown.key!r}{hint}; there are {known}")
+            raise ConfigError(f"{owner}: no parameter {unknown.key!r}; there are {known}{hint}")
         raise ConfigError(f"{owner}: {'; '.join(map(str, faults))}")
     return taken
 
@@ -206,7 +206,7 @@ def _whole(value: Any) -> int:
 def _number(value: Any) -> float | int:
     """Return a number that a float can hold; NaN is none."""
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
-        value = float(value)
+        value = float(value) if math.isfinite(float(value)) else value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
     try:
