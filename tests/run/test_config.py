@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.recipes.builtin import TASKS
 from concord.run.config import RunConfig, load_config
@@ -241,9 +238,7 @@ def test_variables_and_home_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert config.model == f"{tmp_path}/rows/cost$"
     (tmp_path / "again").mkdir()
     assert load_text(tmp_path / "again", config.to_yaml()) == config  # a dollar sign is no variable the second time
-    with pytest.raises(
-        ConfigError, match=r"run\.yaml: out: the environment has no variable NOWHERE, which 'runs/\$NOW"
-    ):
+    with pytest.raises(ConfigError, match=r"run\.yaml: out: the environment has no variable NOWHERE"):
         load_text(tmp_path, MINIMAL.replace("runs/first", "runs/$NOWHERE"))
     with pytest.raises(ConfigError, match=r"override out: the environment has no variable NOWHERE"):
         load_text(tmp_path, MINIMAL, "out=$NOWHERE")
