@@ -210,7 +210,7 @@ class Guarded(Judge):
 def guarded() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://user:pass-0815@127.0.0.1:{http.server_port}/get_reward?token=query-1234"
+        yield f"http://127.0.0.1:{http.server_port}/get_reward?token=query-1234"
         http.shutdown()
 
 
@@ -230,7 +230,7 @@ def test_a_token_is_sent_and_kept_nowhere(
     config = configured(run_file, {"judge": judge}, "data.eval=null", "engine.max_steps=1")
     done = train(config, console=Console(quiet=True))
     written = everything_written(done.folder)
-    assert not any(secret in written for secret in (b"right-4711", b"pass-0815", b"query-1234"))
+    assert not any(secret in written for secret in (b"right-4711", b"query-1234"))
     assert (b"Bearer env:JUDGE_TOKEN" in written) == named
     for name in ("config.yaml", "run.json"):
         assert stat.S_IMODE((done.folder / name).stat().st_mode) == 0o600
@@ -243,10 +243,16 @@ def test_a_wrong_token_is_not_quoted(run_file: Path, guarded: str, monkeypatch: 
     config = configured(run_file, {"judge": {"url": guarded, "options": options}}, "data.eval=null")
     with pytest.raises(RewardError, match="401 no such token: Bearer <secret>") as caught:
         train(config, console=Console(quiet=True))
-    assert not any(secret in str(caught.value) for secret in ("wrong-1147", "pass-0815", "query-1234"))
+    assert not any(secret in str(caught.value) for secret in ("wrong-1147", "query-1234"))
+    judge = {"url": guarded.replace("//", "//user:pass-0815@"), "options": {"retries": 0}}
+    config = configured(run_file, {"judge": judge}, "data.eval=null", f"out={run_file.parent}/by_password")
+    with pytest.raises(RewardError, match="401 no such token: Basic <secret>"):
+        train(config, console=Console(quiet=True))
+    assert b"pass-0815" not in everything_written(config.out)
+    configured(run_file, {"judge": judge | {"options": options}}, "data.eval=null")
     monkeypatch.delenv("JUDGE_TOKEN")
     with pytest.raises(ConfigError, match=r"reward 'judge': options\.headers\.Authorization: env:JUDGE_TOKEN names"):
-        train(load_config(run_file, ["out=other"]), console=Console(quiet=True))
+        train(load_config(run_file, [f"out={run_file.parent}/other"]), console=Console(quiet=True))
 
 
 def test_a_reward_model_without_a_chat_template_is_refused_at_the_start(run_file: Path, judge_model: Path) -> None:

@@ -7,6 +7,7 @@ is works too, but is not kept: :func:`redacted` puts ``<secret>`` in its place.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import os
@@ -65,7 +66,9 @@ def revealed(value: Any) -> Any:
         'the server said: no such token <secret>'
     """
     _mapped(value, _remember, _remember_parts)
-    return _revealed(value, "")
+    opened = _revealed(value, "")
+    _mapped(opened, _remember, _remember_parts)
+    return opened
 
 
 def redacted(value: Any) -> Any:
@@ -179,8 +182,8 @@ def _remember(secret: str) -> None:
 def _remember_parts(text: str) -> None:
     for user in _USER.findall(text):
         if not _only_named(user):
-            _remember(user)
-            _remember(user.partition(":")[2])
+            for part in (user, user.partition(":")[2], base64.b64encode(user.encode()).decode()):  # as it is sent
+                _remember(part)
     for _, name, value in _QUERY.findall(text):
         if _IN_QUERY.search(name) and not _REFERENCE.fullmatch(value):
             _remember(value)

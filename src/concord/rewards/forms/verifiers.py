@@ -108,4 +108,4 @@ def _rollout(batch: RewardBatch, index: int) -> Rollout:
 def _info(entry: Any) -> Any:
     """A mapping of its own; text of another kind under that name stays."""
     known = unpacked(entry)
-    return known if isinstance(known, str) and known else copy(known or {})
+    return known if isinstance(known, str) else copy(known or {})
