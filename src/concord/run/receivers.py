@@ -69,7 +69,8 @@ def trainer_arguments(kind: Callable[..., _Built], engine: Mapping[str, Any], **
             options[name] = float(options[name])
     _check_numbers(options)
     with refusals("engine"):
-        args = kind(**ours, **options)
+        built = kind(**ours, **options)
+    args: Any = built
     _check_loggers(args)
     _check_nested(options)
     with refusals("engine"):
@@ -77,7 +78,7 @@ def trainer_arguments(kind: Callable[..., _Built], engine: Mapping[str, Any], **
         _try_loader(args)
         if hasattr(args, "max_completion_length") and not args.use_vllm:  # vLLM has parameters of its own
             _try_sampling(args)
-    return args
+    return built
 
 
 def adapter(options: Mapping[str, Any] | None, **ours: Any) -> Any:
