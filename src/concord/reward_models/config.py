@@ -82,7 +82,7 @@ class BiasConfig(Section):
     classes: Annotated[int, Field(strict=True, ge=2)] = 2
     hidden: Count = 1024
     steps: Count = 5
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 1e-4
 
 
 class ObjectiveConfig(Section):

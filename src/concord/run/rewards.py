@@ -46,6 +46,8 @@ def seconds(given: Any) -> Any:
     return float(match[1]) * _UNITS[match[2]]
 
 
+Number = Annotated[float, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
 Duration = Annotated[float, BeforeValidator(seconds), Field(strict=True)]
 
 
@@ -70,17 +72,17 @@ class RewardConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     timeout: Duration | None = None
     batch_timeout: Duration | None = None
-    workers: int | None = None
-    concurrency: int = 32
-    batch_size: int | None = None
+    workers: Whole | None = None
+    concurrency: Whole = 32
+    batch_size: Whole | None = None
     weight: Any = 1.0
     key: Text | None = None
     when: Text | None = None
-    scale: float = 1.0
-    shift: float = 0.0
-    clamp: tuple[float | None, float | None] | None = None
+    scale: Number = 1.0
+    shift: Number = 0.0
+    clamp: tuple[Number | None, Number | None] | None = None
     on_error: Text = "raise"
-    max_failed: float | None = None
+    max_failed: Number | None = None
 
     @field_validator("weight")
     @classmethod
