@@ -89,7 +89,6 @@ def test_show_has_card_chain_formula_needs_numerics(run: Run) -> None:
         (["show", "gd2po", "tau=" + "[" * 3000], "more than 50 mappings and lists within each other"),
         (["show", "gd2po", "rule=papr"], "must be one of code, paper, got 'papr'; did you mean 'paper'?"),
         (["bench", "--methods", "gd2po:tau=high", "--baseline", "gd2po:tau=high"], "tau: must be a number, got 'high'"),
-        (["train", "demo", "engine.num_generations=3", "out=never"], "must be divisible by num_generations (3)"),
         (["train", "demo", "engine.bf16=maybe"], "engine.bf16: must be true or false or null, got 'maybe'"),
         (["show", "gd2po", "tau"], "'tau' is not name=value"),
         (["train", "no_such.yaml"], "no file no_such.yaml"),
