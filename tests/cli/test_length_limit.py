@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from transformers import GenerationMixin
 from trl import GRPOConfig
 
+from concord.core import safe_yaml
 from concord.core.errors import MissingExtra
 from concord.run.config import load_config
 from concord.run.cost import estimate
@@ -57,10 +57,10 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Limits:
 @pytest.fixture
 def silent(compared: Path) -> Path:  # noqa: F811
     """The run, which does not say where a response is cut."""
-    raw = yaml.safe_load(compared.read_text())
+    raw = safe_yaml.read(compared.read_text())
     del raw["engine"]["max_completion_length"]
     raw["engine"]["max_steps"] = 1
-    compared.write_text(yaml.safe_dump(raw))
+    compared.write_text(safe_yaml.write(raw))
     return compared
 
 

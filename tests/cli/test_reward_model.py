@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import yaml
 from rich.console import Console
 from safetensors.torch import load_file
 
 from concord.cli.main import main
+from concord.core import safe_yaml
 from concord.engines.defaults import REWARD_MODEL
 from concord.reward_models import train
 from concord.reward_models.config import load_config as load_reward_model
@@ -103,7 +103,7 @@ def run_file(folder: Path, base: Path, **changes: Any) -> Path:
         "out": "runs/a",
     }  # fmt: skip
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(raw | changes))
+    path.write_text(safe_yaml.write(raw | changes))
     return path
 
 
@@ -131,7 +131,7 @@ def test_train_compare_evaluate_again_and_use_as_a_reward(run: Run, base: Path, 
     want = length_slope(score(RewardModel(out / "plain" / "model"), pairs))
     assert slope == {"of": "plain", "reward_per_character": pytest.approx(want)}
 
-    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+    (tmp_path / "policy.yaml").write_text(safe_yaml.write(POLICY))
     (helpful,) = load_config(tmp_path / "policy.yaml").named_rewards()  # as concord train would
     pairs = tiny.pairs(8)
     found = helpful.source.target(prompts=[pair.prompt for pair in pairs], completions=[pair.chosen for pair in pairs])

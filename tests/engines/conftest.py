@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from concord.core import safe_yaml
 
 ACTOR = {
     "clip_ratio": 0.3,
@@ -26,7 +27,7 @@ def shipped_verl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
     folder = tmp_path / "site" / "verl"
     (folder / "trainer" / "config").mkdir(parents=True)
     (folder / "__init__.py").write_text("raise AssertionError('nobody has to import verl for this')")
-    composed = yaml.safe_dump({"actor_rollout_ref": {"actor": ACTOR}, "data": {"max_prompt_length": 7}})
+    composed = safe_yaml.write({"actor_rollout_ref": {"actor": ACTOR}, "data": {"max_prompt_length": 7}})
     (folder / "trainer" / "config" / "_generated_ppo_trainer.yaml").write_text(composed)
     monkeypatch.syspath_prepend(folder.parent)
     return ACTOR

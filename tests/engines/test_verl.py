@@ -43,6 +43,11 @@ def configuration(shipped_verl: dict) -> dict:
         ({"concord": SECTION | {"method": "gd2op"}}, "did you mean 'gd2po'"),
         ({"concord": SECTION | {"args": {"ta": 1}}}, "no 'ta'; did you mean 'tau'"),
         ({"concord": SECTION | {"args": {"tau": 7}}}, r"tau must be in \[0, 1\]"),
+        ({"concord": SECTION | {"args": {"tau": "high"}}}, r"args\.tau: must be a number, got 'high'"),
+        (
+            {"concord": {"method": "gd2po", "rewards": ["a", "b"], "args": {"weights": {"a": 0, "b": 0.0}}}},
+            r"args\.weights: the weight of every reward is 0",
+        ),
         ({"concord": SECTION | {"args": {"weights": {"formt": 1}}}}, "did you mean 'format'"),
         ({"concord": SECTION | {"rewards": []}}, "names no reward"),
         ({"concord": SECTION | {"rewards": ["a", "a"]}}, "'a' twice"),

@@ -14,13 +14,13 @@ from verl.trainer.ppo.v1 import get_trainer_cls
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 
 from concord import create
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.engines.defaults import verl_default
 from concord.engines.verl import contract
 from concord.engines.verl.check import REPLACED
 from concord.engines.verl.settings import TRAINERS
 from concord.engines.verl.translate import READ, translate
-from concord.run import safe_yaml
 from concord.run.config import RunConfig
 from concord.run.launch import plan
 from concord.run.launch.plan import _value

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -20,6 +19,7 @@ import concord.learners as learners
 import concord.objectives as objectives
 import concord.stages as stages
 from concord import Chain, Groups, Method, Rollouts, create, info, names
+from concord.core import safe_yaml
 from concord.core.catalogue import builder
 from concord.core.errors import ConcordError, MissingColumn
 from tests.batches import make_batch, make_columns, reorder
@@ -162,7 +162,7 @@ def test_config_survives_json_and_yaml(name: str) -> None:
     config = chain.to_config()
     assert Chain.from_config(config) == chain
     assert Chain.from_config(json.loads(json.dumps(config))) == chain
-    assert Chain.from_config(yaml.safe_load(yaml.safe_dump(json.loads(json.dumps(config))))) == chain
+    assert Chain.from_config(safe_yaml.read(safe_yaml.write(json.loads(json.dumps(config))))) == chain
 
 
 @each

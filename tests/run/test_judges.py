@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from rich.console import Console
 
 from concord.cli.main import main
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.run.config import RunConfig, load_config
 from concord.run.launch.plan import RUN, plan
@@ -47,8 +47,8 @@ def server() -> Iterator[Served]:
 
 
 def configured(run_file: Path, rewards: dict[str, Any], *overrides: str) -> RunConfig:
-    run = yaml.safe_load(run_file.read_text()) | {"rewards": rewards}
-    run_file.write_text(yaml.safe_dump(run, sort_keys=False))
+    run = safe_yaml.read(run_file.read_text()) | {"rewards": rewards}
+    run_file.write_text(safe_yaml.write(run))
     return load_config(run_file, overrides)
 
 

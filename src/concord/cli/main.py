@@ -23,6 +23,7 @@ from concord.cli import (
     train,
 )
 from concord.core.errors import ConcordError, MissingExtra
+from concord.core.redaction import guard_output
 
 app = typer.Typer(
     help="Train language models with several rewards at once, and see where the rewards conflict.",
@@ -68,6 +69,7 @@ _EXTRAS = {
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a finding (where a command looks for one), 2 a mistake in use."""
+    guard_output()
     try:
         app()
     except ConcordError as error:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
 import typer
-import yaml
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -20,7 +19,9 @@ from rich.text import Text
 from concord.cli import output
 from concord.cli.parameters import pairs
 from concord.cli.samples import Row, Rows, configured_rows
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, MissingColumn
+from concord.core.redaction import revealed
 from concord.report.terminal import printable
 from concord.rewards import Limits, NamedReward, RewardBatch, load
 from concord.rewards.check import FAULT, OK, WARNING, Report, make_batch, own_rows
@@ -28,7 +29,6 @@ from concord.rewards.check import check as check_rewards
 from concord.rewards.check.report import TIMEOUT
 from concord.rewards.forms.detect import Recognised, get
 from concord.rewards.forms.detect import forms as form_names
-from concord.run import safe_yaml
 from concord.run.overrides import apply_overrides
 from concord.run.section import seconds
 
@@ -164,18 +164,19 @@ def _checked(
 def _options(text: str | None, words: Sequence[str]) -> dict[str, Any]:
     try:
         options = {} if text is None else safe_yaml.read(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--options {text!r}: not YAML ({error})") from error
+    except ConfigError as error:
+        raise ConfigError(f"--options: not YAML ({error})") from error
     if not isinstance(options, dict):
         raise ConfigError(f"--options {text!r}: not names and values; write '{{target: 200}}'")
     apply_overrides(options, words)
-    return options
+    opened: dict[str, Any] = revealed(options)
+    return opened
 
 
 def _seconds(text: str) -> float:
     try:
         return Limits(timeout=seconds(safe_yaml.read(text))).timeout or TIMEOUT
-    except (yaml.YAMLError, ValueError) as error:  # a ConfigError is one
+    except ConfigError as error:
         raise ConfigError(f"--timeout {text!r}: {error}") from error
 
 

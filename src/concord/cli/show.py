@@ -13,6 +13,7 @@ import concord
 from concord.cli import output
 from concord.cli.methods import needs
 from concord.cli.parameters import parse
+from concord.core.errors import ConfigError
 from concord.methods import Method, builder
 
 
@@ -23,9 +24,12 @@ def command(
 ) -> None:
     """Show a method: where it comes from, its formula, its chain, its loss, its learner, what it needs."""
     build, card = builder(method), concord.info(method)
-    values = parse(parameters or [], inspect.signature(build).parameters)
+    values = parse(parameters or [], build, method)
     # What is no Method may ask for things that no command line can give, such as a judge: it is shown unbuilt.
-    made = build(**values) if card.kind in ("advantage", "loss") else None
+    try:
+        made = build(**values) if card.kind in ("advantage", "loss") else None
+    except (TypeError, ValueError) as error:  # a value that the method does not take
+        raise ConfigError(f"{method}: {error}") from error
     if json:
         about = {"name": method, "card": dataclasses.asdict(card), "parameters": {**_defaults(build), **values}}
         output.print_json(about | (_data(made) if made else {}) | {"needs": needs(method, card, made)})

@@ -18,13 +18,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from concord.core.redaction import redact
+
 
 class ConcordError(Exception):
     """The root: ``except ConcordError`` catches whatever Concord raises on purpose."""
 
     def __str__(self) -> str:
-        # KeyError would print the repr of its argument, quotes and all.
-        return str(self.args[0]) if self.args else ""
+        # KeyError would print the repr of its argument, quotes and all; and no message shows a secret.
+        return redact(str(self.args[0])) if self.args else ""
 
 
 class BatchError(ConcordError, ValueError):

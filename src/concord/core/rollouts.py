@@ -15,6 +15,7 @@ from torch import Tensor
 from concord.core.errors import BatchError, MissingColumn, nearest
 from concord.core.groups import Groups
 
+
 @dataclass(frozen=True, eq=False)
 class Rollouts:
     """One optimisation step's rollouts, scored by K rewards.

@@ -15,8 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, MissingExtra
 
 
@@ -125,4 +124,4 @@ def _verl_composed(folder: Path) -> Any:
     file = folder / _VERL_COMPOSED
     if not file.is_file():
         raise ConfigError(f"{file} is not there, which holds verl's defaults; `concord doctor` says what differs")
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return safe_yaml.read(file.read_text(encoding="utf-8"), str(file))

@@ -13,6 +13,7 @@ from concord.core.catalogue import builder
 from concord.core.errors import ConcordError, ConfigError, UnknownName, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
+from concord.core.typed_options import checked
 from concord.methods import Method, create
 
 SUPPLIED = frozenset({"lengths", "truncated"})
@@ -72,6 +73,10 @@ class Settings:
         for name in self.args:
             if name not in known:
                 raise ConfigError(f".args: {self.method} has no {name!r}" + nearest(name, known))
+        if faults := checked(self.args, builder(self.method))[1]:
+            raise ConfigError(f".args.{faults[0]}")
+        if all(self.weights.get(name, 1) == 0 for name in self.rewards):
+            raise ConfigError(".args.weights: the weight of every reward is 0, so nothing would be learnt")
         try:
             self._try()
         except (ConcordError, TypeError, ValueError) as error:

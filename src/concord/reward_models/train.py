@@ -35,9 +35,11 @@ from concord.reward_models.rows import tokenised
 from concord.reward_models.score import score
 from concord.rewards.model import RewardModel
 from concord.run.paths import model_source
+from concord.run.receivers import adapter, trainer_arguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+    from trl import RewardConfig
 
     from concord.reward_models.trainer import RewardModelTrainer
 
@@ -66,6 +68,8 @@ def train(config: RewardModelConfig, *, console: Console) -> Found:
     process = PartialState()
     if process.is_main_process:
         check_folder(config.out)
+    _arguments(config, config.out)  # what TRL or PEFT refuses shows before anything is read
+    adapter(config.peft, task_type="SEQ_CLS")
     pairs = _joined(config.data.train)
     fitted_on = _joined(config.data.calibrate) or pairs
     sets = eval_sets(config)
@@ -163,9 +167,27 @@ def build(
 ) -> RewardModelTrainer:
     """The trainer of one objective, with model and rows loaded."""
     from transformers import AutoConfig, PrinterCallback
-    from trl import RewardConfig
 
     from concord.reward_models.trainer import RewardModelTrainer
+
+    args = _arguments(config, folder)
+    source = model_source(config.model)
+    positions = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
+    limits = [n for n in (args.max_length, positions, tokenizer.model_max_length) if n is not None]
+    trainer = RewardModelTrainer(
+        model=source,
+        args=args,
+        train_dataset=tokenised(pairs, tokenizer, labels, min(limits)),
+        processing_class=tokenizer,
+        peft_config=adapter(config.peft, task_type="SEQ_CLS"),
+        objective=objective.build(),
+    )
+    trainer.remove_callback(PrinterCallback)  # the bar says it
+    return trainer
+
+
+def _arguments(config: RewardModelConfig, folder: Path) -> RewardConfig:
+    from trl import RewardConfig
 
     options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
     if REWARD_MODEL.read(config.engine, "use_cpu") or not torch.accelerator.is_available():
@@ -175,20 +197,7 @@ def build(
         "use_safetensors": True,
         **(REWARD_MODEL.read(config.engine, "model_init_kwargs") or {}),
     }
-    args = RewardConfig(output_dir=str(folder), seed=config.seed, **options)
-    source = model_source(config.model)
-    positions = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
-    limits = [n for n in (args.max_length, positions, tokenizer.model_max_length) if n is not None]
-    trainer = RewardModelTrainer(
-        model=source,
-        args=args,
-        train_dataset=tokenised(pairs, tokenizer, labels, min(limits)),
-        processing_class=tokenizer,
-        peft_config=_lora(config.peft),
-        objective=objective.build(),
-    )
-    trainer.remove_callback(PrinterCallback)  # the bar says it
-    return trainer
+    return trainer_arguments(RewardConfig, options, output_dir=str(folder), seed=config.seed)
 
 
 def _save(trainer: RewardModelTrainer, folder: Path) -> None:
@@ -228,11 +237,3 @@ def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
 
 def _model(config: RewardModelConfig, name: str) -> RewardModel:
     return load_model(config, config.out / name / MODEL)
-
-
-def _lora(options: dict[str, Any] | None) -> Any:
-    if options is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(**{"task_type": "SEQ_CLS", **options})

@@ -105,6 +105,14 @@ class RewardModel:
                 scores[row] = score
         return scores
 
+    def check_prompt(self, prompt: Any) -> None:
+        """Raise ConfigError if the prompt is messages and there is no chat template."""
+        if not isinstance(prompt, str) and self._tokenizer.chat_template is None:
+            raise self._error(
+                "the prompts are messages, its tokenizer has no chat template; give one as chat_template=, the text "
+                "of a template or a path that ends in .jinja (in a run: options: {chat_template: ...})"
+            )
+
     # ---- Texts ----
 
     def _encode(self, prompts: Sequence[Any], completions: Sequence[Completion]) -> tuple[list[dict[str, Any]], int]:
@@ -124,11 +132,7 @@ class RewardModel:
         """Prompt and completion as one text, and how it is to be tokenised."""
         if isinstance(prompt, str):
             return prompt + completion_text(completion), {}
-        if self._tokenizer.chat_template is None:
-            raise self._error(
-                "the prompts are messages, its tokenizer has no chat template; give one as chat_template=, the text "
-                "of a template or a path that ends in .jinja"
-            )
+        self.check_prompt(prompt)
         answer = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
         return self._tokenizer.apply_chat_template([*prompt, *answer], tokenize=False), {"add_special_tokens": False}
 

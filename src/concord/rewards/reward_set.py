@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from concord.core.groups import Groups
+from concord.core.redaction import redact
 from concord.core.rollouts import Rollouts
 from concord.core.status import FAULTS
 from concord.rewards.asked import Asked, Column
@@ -149,7 +150,7 @@ class RewardSet:
             scored.statuses[reward.name] = [score.status for score in column]
             fault = next((score for score in column if score.status in FAULTS), None)
             if fault is not None:
-                scored.errors[reward.name] = fault.error or fault.status
+                scored.errors[reward.name] = redact(fault.error or fault.status)
                 if cause is not None:
                     scored.causes[reward.name] = cause
         return scored

@@ -20,6 +20,7 @@ from concord.run.config import HELD_OUT, EvaluationConfig, RunConfig, load_confi
 from concord.run.evaluate import Evaluation
 from concord.run.evaluations import Found, completion_limit, evaluate_sets, load_policy
 from concord.run.folder import CONFIG, check_run_folder, write_whole
+from concord.run.paths import escaped
 from concord.run.train import EVALUATION, MODEL, finished
 
 FOLDER = "evaluations"
@@ -59,7 +60,7 @@ def members(run: str, overrides: Sequence[str], methods: Sequence[str], seeds: i
         config = load_config(run, chosen)
         label = config.method.name if method is None else re.sub(r"[^\w.]+", "-", method).strip("-")
         for seed in range(seeds):
-            words = [*chosen, f"seed={seed}", f"out={config.out / label / f'seed{seed}'}"]
+            words = [*chosen, f"seed={seed}", f"out={escaped(str(config.out / label / f'seed{seed}'))}"]
             made.append(Member(label, load_config(run, words), ("train", run, *words)))
     for member in made:
         check_run_folder(member.config.out, member.config, resume=_begun(member.config.out))

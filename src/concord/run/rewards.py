@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     Field,
@@ -16,11 +16,18 @@ from pydantic import (
 )
 
 from concord.core.errors import ConfigError, nearest
+from concord.core.redaction import revealed
 from concord.rewards import Gates, Limits, NamedReward, Source, find
-from concord.rewards.schedule import schedule
+from concord.rewards.schedule import always_zero, schedule
 from concord.rewards.turn_scores import whole_rollouts_only
 from concord.run.judges import JudgeConfig, weights
 from concord.run.section import Duration, Section, Text, at_key
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Number = Annotated[float, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
 
 
 class RewardConfig(Section):
@@ -48,19 +55,19 @@ class RewardConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     timeout: Duration | None = None
     batch_timeout: Duration | None = None
-    workers: int | None = None
-    concurrency: int = 32
-    batch_size: int | None = None
+    workers: Whole | None = None
+    concurrency: Whole = 32
+    batch_size: Whole | None = None
     weight: Any = 1.0
     key: Text | None = None
     when: Text | None = None
     turns: Text | None = None
-    scale: float = 1.0
-    shift: float = 0.0
-    clamp: tuple[float | None, float | None] | None = None
+    scale: Number = 1.0
+    shift: Number = 0.0
+    clamp: tuple[Number | None, Number | None] | None = None
     on_error: Text = "raise"
-    max_failed: float | None = None
-    noise_floor: float = 0.0
+    max_failed: Number | None = None
+    noise_floor: Number = 0.0
 
     @field_validator("weight")
     @classmethod
@@ -107,6 +114,14 @@ class RewardConfig(Section):
     def limits(self) -> Limits:
         """The limits of its source."""
         return Limits(self.timeout, self.batch_timeout, self.workers, self.concurrency, self.batch_size)
+
+    def opened(self) -> RewardConfig:
+        """Return the reward with its secrets, which the configuration has by name: ``env:NAME``.
+
+        Raises:
+            ConfigError: as :func:`concord.core.redaction.revealed`.
+        """
+        return self.model_copy(update=revealed({"url": self.url, "options": self.options}))
 
     def named(self, name: str, target: Any) -> NamedReward:
         """The reward, with what was found under ``path``, ``url``, ``model`` or ``judge``.
@@ -176,23 +191,52 @@ def check_rewards(given: Mapping[str, RewardConfig]) -> dict[str, RewardConfig]:
     return rewards
 
 
+def check_weights(rewards: Mapping[str, RewardConfig], steps: int | None) -> None:
+    """Refuse rewards whose every weight is 0 at each of so many optimisation steps, None = at all; for pydantic."""
+    if all(always_zero(schedule(reward.weight), steps) for reward in rewards.values()):
+        during = "" if steps is None else f" for all {steps} steps"
+        raise at_key(
+            "rewards",
+            f"every weight is 0{during}, so nothing would be learnt; give one of {', '.join(rewards)} another weight "
+            "(a weight of 0 only watches, beside rewards that count)",
+        )
+
+
 def build_rewards(rewards: Mapping[str, RewardConfig]) -> tuple[NamedReward, ...]:
     """Import functions and load models, each once.
 
     Raises:
-        ConfigError: as :func:`concord.rewards.load`, or a model or a server's options do not fit.
+        ConfigError: as :func:`concord.rewards.load`, a model or a server's options do not fit, or a secret named as
+            ``env:NAME`` is not in the environment.
     """
     found: list[tuple[RewardConfig, Any]] = []
     built = []
-    for name, reward in rewards.items():
-        same = next((target for other, target in found if _same_source(other, reward)), None)
+    for name, given in rewards.items():
         try:
+            reward = given.opened()
+            same = next((target for other, target in found if _same_source(other, reward)), None)
             target = _target(name, reward) if same is None else same
         except ConfigError as error:
             raise ConfigError(f"reward {name!r}: {error}") from error
         found.append((reward, target))
         built.append(reward.named(name, target))
     return tuple(built)
+
+
+def check_templates(rewards: Sequence[NamedReward], rows: Dataset) -> None:
+    """Refuse a reward model that cannot read the prompts, before it is asked.
+
+    Raises:
+        ConfigError: the prompts are messages, and its tokenizer has no chat template.
+    """
+    from concord.rewards import RewardModel
+
+    for reward in rewards:
+        if len(rows) and isinstance(reward.source.target, RewardModel):
+            try:
+                reward.source.target.check_prompt(rows[0]["prompt"])
+            except ConfigError as error:
+                raise ConfigError(f"reward {reward.name!r}: {error}") from error
 
 
 def _same_source(a: RewardConfig, b: RewardConfig) -> bool:

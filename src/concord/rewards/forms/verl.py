@@ -12,7 +12,7 @@ from concord.rewards.call import Call, RewardFunction
 from concord.rewards.completions import completion_text
 from concord.rewards.forms.form import Unreadable
 from concord.rewards.forms.options import with_options
-from concord.rewards.forms.parameters import as_function, check_known, no_column, required, taken, title
+from concord.rewards.forms.parameters import as_function, check_known, no_column, required, taken, title, unpacked
 from concord.rewards.forms.recognise import found
 from concord.rewards.forms.returned import MAIN, entries, joined, shown
 
@@ -31,6 +31,7 @@ class Verl:
     - ``solution_str``: the text of the completion.
     - ``ground_truth``: the column ``ground_truth``, else ``reward_model["ground_truth"]``, else ``answer``.
     - ``data_source``: the column, else "". ``extra_info``: a copy of the column's mapping, else {}.
+      ``reward_model`` and ``extra_info`` may be JSON text.
     - ``step`` (ToolRL): the engine's ``trainer_state.global_step``; left out if there is none.
 
     Returns a number or None; or a mapping with ``score`` and further names; or rlla's four numbers, which become
@@ -96,14 +97,18 @@ def _facts(batch: RewardBatch, function: RewardFunction, truth: str) -> list[lis
         list(columns.get("data_source", [""] * len(batch))),
         [completion_text(completion) for completion in batch.completions],
         [None] * len(batch) if name is None else [_truth(name, entry) for entry in columns[name]],
-        [copy(info or {}) for info in columns.get("extra_info", [{}] * len(batch))],  # some functions write into it
+        # A copy: some functions write into it.
+        [copy(unpacked(info) or {}) for info in columns.get("extra_info", [{}] * len(batch))],
     ]
 
 
 def _truth(column: str, entry: Any) -> Any:
-    if column == "reward_model" and not (isinstance(entry, Mapping) and "ground_truth" in entry):
+    if column != "reward_model":
+        return entry
+    known = unpacked(entry)
+    if not (isinstance(known, Mapping) and "ground_truth" in known):
         raise BatchError(f"an entry of the column 'reward_model' has no 'ground_truth': {shown(entry)}")
-    return entry["ground_truth"] if column == "reward_model" else entry
+    return known["ground_truth"]
 
 
 def _row(value: Any) -> Mapping[str, Any]:

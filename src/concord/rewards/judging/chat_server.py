@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from concord.core.errors import ConfigError, RewardError
+from concord.core.redaction import revealed
 from concord.rewards.judging.chat_answer import ChatAnswer, read_completion
 from concord.rewards.runners.http import JsonServer, as_json, without_secrets
 
@@ -126,6 +127,7 @@ def from_environment(name: str, reference: str) -> str:
         raise ConfigError(f"{name}: the environment variable {variable} is not set")
     if not (secret.isascii() and secret.isprintable()):
         raise ConfigError(f"{name}: the environment variable {variable} holds characters that no header takes")
+    revealed(reference)  # from now on no message shows it
     return secret
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from concord.core.errors import RewardTimeout
+from concord.core.redaction import redact
 from concord.core.status import FAILED, TIMED_OUT
 from concord.rewards.call import Reply, RewardFunction
 
@@ -63,7 +64,7 @@ def raised(error: BaseException) -> Reply:
         'ValueError: no such answer'
     """
     try:
-        text = " ".join(str(error)[:LONGEST_ERROR].split())
+        text = " ".join(redact(str(error)[: 4 * LONGEST_ERROR])[:LONGEST_ERROR].split())
     except Exception:  # an exception may fail at saying what went wrong
         text = ""
     name = type(error).__name__

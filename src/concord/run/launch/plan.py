@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from concord.core.errors import ConfigError, RunFolderError
+from concord.core.redaction import HIDDEN, private
+from concord.core.safe_yaml import read_file
 from concord.engines.settings import Settings
 from concord.engines.verl.settings import ESTIMATOR, TRAINERS, WHERE
 from concord.engines.verl.translate import translate
-from concord.run import safe_yaml
+from concord.run import paths
 from concord.run.config import RunConfig
 from concord.run.paths import model_source
 
@@ -46,7 +48,8 @@ class Launch:
             raise RunFolderError(f"{self.folder} holds other files ({sorted(there)[0]}); name another with --to")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
-            (self.folder / name).write_text(text, encoding="utf-8")
+            with open(self.folder / name, "w", encoding="utf-8", opener=private) as file:
+                file.write(text)
 
 
 def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Sequence[str] = ()) -> Launch:
@@ -59,7 +62,8 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
         options: verl's own overrides, handed on as they are, behind the others.
 
     Raises:
-        ConfigError: a method that verl cannot run, sizes that do not fit the cluster, an option without ``=``.
+        ConfigError: a method that verl cannot run, sizes that do not fit the cluster, an option without ``=``, a
+            secret that is not named as ``env:NAME``.
     """
     folder = folder.absolute()
     for option in options:
@@ -95,7 +99,12 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
         "trainer.default_local_dir": str(config.out / "verl"),
     }
     words = (*(f"{key}={_value(value)}" for key, value in chosen.items() if value is not None), *options)
-    files = {RUN: config.to_yaml(), SCRIPT: _script(words, nodes)}
+    if HIDDEN in (run := config.to_yaml()):
+        raise ConfigError(
+            "a secret stands in this configuration, and the nodes read it from a file, which holds none; write "
+            "env:NAME in its place, and set that variable on every node"
+        )
+    files = {RUN: run, SCRIPT: _script(words, nodes)}
     return Launch(folder, words, files, tuple(left))
 
 
@@ -164,5 +173,6 @@ def _script(words: Sequence[str], nodes: int) -> str:
 
 def read(folder: Path) -> dict[str, Any]:
     """The resolved configuration in a launch folder, as plain data: where verl is, there is no TRL to check it."""
-    content: dict[str, Any] = safe_yaml.read((folder / RUN).read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_file(folder / RUN).value
+    paths.resolve(content, folder)
     return content
