@@ -84,6 +84,32 @@ def test_shapes_and_finite(name: str, missing: float, dtype: torch.dtype) -> Non
     assert all(value.ndim == 0 and value.isfinite() for value in outcome.metrics.values())
 
 
+@each
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    power=st.integers(-38, 38),
+    spread=st.sampled_from(["uniform", "signs", "two sizes"]),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+)
+def test_finite_scores_of_any_size_give_finite_numbers(
+    name: str, seed: int, power: int, spread: str, dtype: torch.dtype
+) -> None:
+    batch, _ = make_batch(seed, missing=0.1)
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.rand(batch.rewards.shape, generator=generator, dtype=torch.float64) - 1
+    small = torch.rand(x.shape, generator=generator) < 0.5
+    x = {"uniform": x, "signs": x.sign(), "two sizes": torch.where(small, x / 10.0**power, x)}[spread]
+    limits = torch.finfo(dtype)
+    sized = (3 * x * 10.0**power).clamp(limits.min, limits.max).to(dtype)
+    scores = torch.where(batch.rewards.isnan(), torch.nan, sized)
+    outcome = create(name).signal(Rollouts(scores, batch.groups, batch.names, batch.columns))
+    assert outcome.advantages.isfinite().all()
+    assert outcome.push.advantages.isfinite().all()
+    assert all(column.isfinite().all() for column in outcome.columns.values())
+    assert all(value.isfinite() for value in outcome.metrics.values()), outcome.metrics
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in BY_ORDER])
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6))

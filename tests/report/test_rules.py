@@ -71,6 +71,8 @@ A_SHARE, A_RAW, A_DEAD, A_LENGTH = (
     "a.share_of_advantage", "a.share_of_raw_sum", "a.dead_group_share", "a.length_correlation",
 )  # fmt: skip
 SILENT, STATUSES, TREND = "conflict.silent_groups", "a.statuses", "a.trend"
+FAINT = {"a.low": 0.0, "a.high": 8.0, "a.std": 1.0, "a.dead_group_share": 0.5, "a.within_group_std": 4e-4}
+"""Live groups spread by 8e-4, a ten-thousandth of the size; the run spreads by more."""
 ALONE = {"rewards": HEALTHY.rewards[:1], R: ()}
 
 
@@ -95,6 +97,18 @@ BARS: dict[str, list[tuple[dict[str, Any], str | None]]] = {
         ({EXCESS: Estimate(0.3, 1.0, 40)}, "info"),
         ({EXCESS: Estimate(math.nan, math.nan, 0)}, None),
         (ALONE, None),
+    ],
+    "faint_reward": [
+        (FAINT, None),
+        (FAINT | {"a.within_group_std": below(4e-4)}, "warning"),
+        (FAINT | {"a.within_group_std": below(4e-4), A_SHARE: 0.05}, "warning"),
+        (FAINT | {"a.within_group_std": below(4e-4), A_SHARE: below(0.05)}, "info"),
+        (FAINT | {"a.low": -8.0, "a.high": 0.0, "a.within_group_std": below(4e-4)}, "warning"),
+        (FAINT | {"a.high": 1.0, "a.std": 8.0}, None),
+        (FAINT | {"a.high": 1.0, "a.std": 8.0, "a.within_group_std": below(4e-4)}, "warning"),
+        (FAINT | {"a.within_group_std": 0.0}, None),
+        (FAINT | {"a.dead_group_share": 1.0, "a.within_group_std": below(4e-4)}, None),
+        (FAINT | {"a.dead_group_share": math.nan, "a.within_group_std": math.nan}, None),
     ],
     "opposed_rewards": [
         ({R: pair(sure(-0.15))}, None),

@@ -228,3 +228,19 @@ def test_whitened_tokens_have_the_deviations_reciprocal_as_gain() -> None:
     assert outcome.metrics["whiten_tokens/gain"].item() == pytest.approx(0.5)
     assert outcome.token_advantages is not None
     torch.testing.assert_close(outcome.token_advantages, torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).double())
+
+
+@pytest.mark.parametrize(
+    ("scores", "faint"),
+    [
+        ([1.0, 1.0 - 0.99e-4, 1.0, 1.0], 1.0),  # less than a ten-thousandth of its size
+        ([1.0, 1.0 - 1.01e-4, 1.0, 1.0], 0.0),
+        ([1.0, 1.0, 1.0, 1.0], 0.0),  # it does not vary: flat, and not faint
+        ([0.0, 0.99e-2, 0.0, 0.0, 100.0, 100.0, 100.0, 100.0], 0.5),  # less than that of the batch's range
+        ([0.0, 1.01e-2, 0.0, 0.0, 100.0, 100.0, 100.0, 100.0], 0.0),
+    ],
+)
+def test_a_faint_reward_varies_by_less_than_a_ten_thousandth(scores: list[float], faint: float) -> None:
+    x = torch.tensor(scores, dtype=torch.float64)[:, None]
+    metrics = Chain((GroupNormalize(),))(Rollouts(x, Groups.uniform(len(x) // 4, 4), ("a",))).metrics
+    assert metrics["group_normalize/faint/a"] == faint

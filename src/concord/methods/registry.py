@@ -68,21 +68,33 @@ def advantages(
         >>> outcome.keep.tolist()  # the first two rollouts are good on one reward and bad on the other
         [False, False, True, True]
     """
+    if isinstance(method, Method):
+        if parameters:
+            raise ConfigError(f"a method that is built takes no parameters: {', '.join(parameters)}; pass its name")
+        built = method
+    else:
+        built = create(method, **parameters)
     if isinstance(rewards, Mapping):
         if names is not None:
             raise BatchError("names come with the mapping of rewards; pass names only beside a tensor or lists")
-        names = tuple(rewards)
-        rows = list(zip(*rewards.values(), strict=False))
-        if len({len(scores) for scores in rewards.values()}) > 1:
-            raise BatchError(f"rewards differ in length: { {name: len(s) for name, s in rewards.items()} }")
-        rewards = [list(row) for row in rows]
-        if not rewards:
-            rewards = torch.empty(0, len(names))
+        names, rewards = tuple(rewards), _beside_each_other(rewards)
     elif names is None:
-        shape = getattr(rewards, "shape", None)
-        width = shape[-1] if shape else len(rewards[0]) if len(rewards) and hasattr(rewards[0], "__len__") else 0
-        names = [f"reward_{k}" for k in range(width)]
+        names = [f"reward_{k}" for k in range(_width(rewards))]
     facts = dict(columns or {}) if lengths is None else {**(columns or {}), "lengths": lengths}
-    batch = Rollouts(rewards, groups, names, facts, noise_floor)
-    built = method if isinstance(method, Method) else create(method, **parameters)
-    return built.signal(batch)
+    return built.signal(Rollouts(rewards, groups, names, facts, noise_floor))
+
+
+def _beside_each_other(rewards: Mapping[str, Any]) -> Any:
+    sizes = {name: len(scores) for name, scores in rewards.items()}
+    if len(set(sizes.values())) > 1:
+        raise BatchError(f"rewards differ in length: {', '.join(f'{name} {size}' for name, size in sizes.items())}")
+    rows = [list(row) for row in zip(*rewards.values(), strict=True)]
+    return rows or torch.empty(0, len(sizes))
+
+
+def _width(rewards: Any) -> int:
+    """How many rewards there seem to be; what is no matrix of numbers the batch refuses in words."""
+    shape = getattr(rewards, "shape", None)
+    if shape is None and isinstance(rewards, Sequence) and rewards:
+        return len(rewards[0]) if hasattr(rewards[0], "__len__") else 1
+    return int(shape[-1]) if shape else 1
