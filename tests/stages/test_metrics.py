@@ -51,9 +51,9 @@ def after(stage: Stage, rollouts: Rollouts) -> Outcome:
 
 METRICS: dict[str, tuple[Stage, Rollouts, Mapping[str, float]]] = {
     "groups of one spread": (
-        GroupNormalize(), batch([[1.0, 1.0], [1.0, 2.0], [5.0], [NAN, 3.0, 4.0]]), {"flat/r": 2 / 4},
+        GroupNormalize(), batch([[1.0, 1.0], [1.0, 2.0], [5.0], [NAN, 3.0, 4.0]]), {"flat/r": 2 / 4, "faint/r": 0.0},
     ),
-    "groups that vary": (GroupNormalize(), batch([[1.0, 3.0], [1.0, 2.0]]), {"flat/r": 0.0}),
+    "groups that vary": (GroupNormalize(), batch([[1.0, 3.0], [1.0, 2.0]]), {"flat/r": 0.0, "faint/r": 0.0}),
     "lone rollouts": (LeaveOneOut(), batch([[1.0, 2.0], [3.0, NAN], [4.0], [NAN]]), {"singletons": 2 / 4}),
     "the batch's deviation": (
         GroupCentreBatchScale(), batch([[0.0, 2.0], [4.0, NAN, 6.0]]), {"std": math.sqrt(20 / 3)},
