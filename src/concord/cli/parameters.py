@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from concord.core.errors import ConfigError, nearest
+from concord.rewards.builtin.options import short
+from concord.run import safe_yaml
 
 
 def parse(words: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
@@ -29,9 +31,9 @@ def parse(words: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
         if name not in names:
             raise ConfigError(f"no parameter {name!r}; there are {', '.join(names)}" + nearest(name, names))
         try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{word!r}: the value is not YAML: {error}") from error
+            values[name] = safe_yaml.read(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{name}={short(text)}: the value is not YAML: {error}") from error
     return values
 
 
