@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -152,7 +153,7 @@ def _named(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         if paths.count(path) > 1:
             raise ConfigError(f"{path} is given twice")
-    short = [path.resolve().name for path in paths]
+    short = [os.path.basename(os.path.realpath(path)) for path in paths]
     return dict(zip(short if len(set(short)) == len(paths) else map(str, paths), paths, strict=True))
 
 
