@@ -137,6 +137,7 @@ class RewardModelConfig(Section):
         chat_template: text of a Jinja template or a path that ends in .jinja; None = the tokenizer's own.
         engine: options of ``trl.RewardConfig`` under TRL's names, handed on untouched.
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        allow_missing_weights: train although the model below the head lacks tensors, which are drawn at random.
         sizes: parameters of ``model``, where it is not on disk to be counted; for the estimates of ``concord recipes``.
         out: the run folder.
         seed: of everything that is random.
@@ -148,6 +149,7 @@ class RewardModelConfig(Section):
     chat_template: Text | None = None
     engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
+    allow_missing_weights: Annotated[bool, Field(strict=True)] = False
     sizes: dict[Literal["model"], Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
@@ -244,7 +246,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RewardModelC
 
 def _find(path: str | Path) -> tuple[Path, Path]:
     """The file meant, and the folder at which its relative paths start."""
-    given, recipes = Path(path).expanduser(), shipped_recipes()
+    given, recipes = Path(os.path.expanduser(path)), shipped_recipes()
     if given.is_file():
         return given, given.absolute().parent
     if str(path) in recipes:
@@ -257,7 +259,7 @@ def _resolve(raw: dict[str, Any], folder: Path) -> None:
     paths.resolve(raw, folder)
     data, objectives, template = raw.get("data"), raw.get("objectives"), raw.get("chat_template")
     if isinstance(template, str) and template.endswith(".jinja"):
-        raw["chat_template"] = os.path.abspath(folder / Path(template).expanduser())
+        raw["chat_template"] = os.path.abspath(folder / os.path.expanduser(template))
     for sources in data.values() if isinstance(data, dict) else ():
         for source in sources.values() if isinstance(sources, dict) else ():
             paths.resolve({"data": source}, folder)

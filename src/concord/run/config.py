@@ -164,6 +164,7 @@ class RunConfig(Section):
             method does not read are not called.
         refill_rounds: how often groups without signal are sampled again (DAPO's dynamic sampling); 0 = never.
         evaluations: by name, for ``concord eval`` and ``concord compare``; see :class:`EvaluationConfig`.
+        allow_missing_weights: train although the model's checkpoint lacks tensors, which are drawn at random.
         sizes: parameters of ``model``, and of rewards that are models by the reward's name, where they are not on
             disk to be counted; for the estimates of ``concord recipes``, and nothing else.
         out: the run folder.
@@ -179,6 +180,7 @@ class RunConfig(Section):
     columns: dict[Text, Text] = Field(default_factory=dict)
     refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
     evaluations: dict[str, EvaluationConfig] = Field(default_factory=dict)
+    allow_missing_weights: Annotated[bool, Field(strict=True)] = False
     sizes: dict[Text, Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from concord.engines.pretrained import check_model, load_tokenizer
 from concord.rewards import RewardSet
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
@@ -107,12 +108,14 @@ def finished(config: RunConfig) -> bool:
 
 def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded; its course shows in ``live``."""
-    from transformers import AutoTokenizer, PrinterCallback
+    from transformers import AutoModelForCausalLM, PrinterCallback
 
     from concord.engines.trl import ConcordConfig, ConcordTrainer
 
     source = model_source(config.model)
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = load_tokenizer(source)
+    init = config.engine.get("model_init_kwargs") or {}
+    check_model(source, AutoModelForCausalLM, allow_missing=config.allow_missing_weights, **init)
     rows = load_rows(config.data, tokenizer, config.seed)
     options = {"report_to": "none", "logging_steps": 1, "disable_tqdm": True, **config.engine}
     args = ConcordConfig(
