@@ -247,7 +247,7 @@ def _remove(folder: str) -> None:
         try:
             moved = itertools.count()
             while names := os.listdir(top):
-                if not any([_take_away(top, name, moved) for name in names]):
+                if not sum(_take_away(top, name, moved) for name in names):
                     break  # what is left cannot be removed by this user
         finally:
             os.close(top)
