@@ -33,9 +33,9 @@ from concord.core.errors import ConcordError
 Case = Callable[[Random, Path], int]
 
 KINDS: dict[str, tuple[Case, int]] = {
-    "spoilt_lines": (dumps.spoilt_lines, 12),
-    "spoilt_tables": (dumps.spoilt_tables, 6),
-    "spoilt_samples": (dumps.spoilt_samples, 6),
+    "spoilt_lines": (dumps.spoilt_lines, 24),
+    "spoilt_tables": (dumps.spoilt_tables, 12),
+    "spoilt_samples": (dumps.spoilt_samples, 12),
     "broken_files": (dumps.broken_files, 4),
     "completions": (values.completions, 6),
     "programs": (values.programs, 1),

@@ -46,7 +46,7 @@ def test_several_lines_stay_several() -> None:
 
 def test_a_console_escapes_text_wherever_it_stands_and_keeps_its_own_styles() -> None:
     out = io.StringIO()
-    console = EscapingConsole(file=out, force_terminal=True, width=60)
+    console = EscapingConsole(file=out, force_terminal=True, width=60, highlight=False)
     table = Table(HOSTILE)
     table.add_row(f"[red]x[/] {TITLE}")
     console.print(table)
@@ -60,6 +60,7 @@ def test_a_console_escapes_text_wherever_it_stands_and_keeps_its_own_styles() ->
     assert "\u202e" not in shown
     assert "\x9b" not in shown
     assert "\\x1b]0;TITLE\\x07\\x9b2J\\u202eexe\\ud800\\u2028b" in shown
+    assert shown.count("\\x1b]0;TITLE\\x07\\x9b2J") == 2  # the table has made room for it
     assert "\x1b[1m" in shown  # bold, which is the console's own
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Control characters (C0, C1, DEL), marks of format and direction, halves of surrogate pairs, line separators."""
@@ -51,6 +52,9 @@ def printable_lines(text: str) -> str:
 
 class EscapingConsole(Console):
     """A console whose texts cannot control the terminal; styles and progress bars, which are rich's own, still do."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        return super().render_str(printable_lines(text), **options)  # before a table measures it
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
