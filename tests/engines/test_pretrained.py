@@ -45,7 +45,7 @@ def test_a_sound_folder_loads(folder: Path) -> None:
     check_model(str(folder), AutoModelForCausalLM)
     model = load_model(str(folder), AutoModelForCausalLM)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), tiny.model().parameters(), strict=True))
-    assert len(load_tokenizer(str(folder))) == len(tiny.tokenizer())
+    assert tiny.tokenizer().get_vocab().items() <= load_tokenizer(str(folder)).get_vocab().items()
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,11 @@ def parquet_rows(
                     done += group.num_rows
                     continue
                 for batch in file.iter_batches(batch_size=rows, row_groups=[number], columns=wanted):
-                    if not allowance.spend(batch.num_rows * batch.num_columns, batch.nbytes):
+                    columns_read = [_unfolded(column) for column in batch.columns]
+                    if not allowance.spend(batch.num_rows * batch.num_columns, sum(c.nbytes for c in columns_read)):
                         skipped[f"row of a Parquet file {BEYOND}"] += total - done
                         return
-                    for row in zip(*map(_values, batch.columns), strict=True):
+                    for row in zip(*map(_values, columns_read), strict=True):
                         yield dict(zip(batch.schema.names, row, strict=True))
                     done += batch.num_rows
                     meter.at(size * done // max(1, total))
@@ -99,6 +100,13 @@ def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _unfolded(column: Any) -> Any:
+    """A column whose repeated values stand in each row, as they will in the end."""
+    import pyarrow as pa
+
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _values(column: Any) -> list[Any]:
