@@ -53,7 +53,7 @@ def junk(rng: Random, depth: int = 0) -> Any:
     if kind == 6:
         return {rng.choice(("role", "content", "", "\x1b[2J", "a")): junk(rng, depth + 1) for _ in range(3)}
     nested: Any = 1
-    for _ in range(rng.choice((5, 50, 500))):
+    for _ in range(rng.choice((5, 50, 250))):
         nested = [nested] if rng.random() < 0.7 else {"content": nested}
     return nested
 

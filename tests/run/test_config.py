@@ -346,3 +346,8 @@ def test_a_key_that_stands_twice_is_refused_anywhere() -> None:
         safe_yaml.read("a:\n  b: 1\n  c: 2\n  b: 3\n")
     with pytest.raises(yaml.YAMLError, match="'a' stands twice"):
         safe_yaml.read("{a: 1, a: 1}")
+
+
+def test_half_a_surrogate_pair_in_a_key_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="half of a surrogate pair"):
+        load_text(tmp_path, MINIMAL + 'engine: {"\\ud800": 1}\n')

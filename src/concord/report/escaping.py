@@ -53,7 +53,7 @@ def printable_lines(text: str) -> str:
 class EscapingConsole(Console):
     """A console whose texts cannot control the terminal; styles and progress bars, which are rich's own, still do."""
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable_lines(text), **options)  # before a table measures it
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

@@ -242,8 +242,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RewardModelC
         return RewardModelConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{file}: {faults(error)}") from error
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"{file}: {error.object!r:.80} holds half of a surrogate pair, which is no text") from error
 
 
 def _find(path: str | Path) -> tuple[Path, Path]:

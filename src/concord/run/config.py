@@ -296,5 +296,3 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{file}: {faults(error)}") from error
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"{file}: {error.object!r:.80} holds half of a surrogate pair, which is no text") from error

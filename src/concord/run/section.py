@@ -51,7 +51,10 @@ def check_fields(options: Mapping[str, Any], owner: type[Any]) -> None:
 
 def faults(error: ValidationError) -> str:
     """What is wrong, each with the key where it is; several stand on a line each."""
-    found = [_described(detail) for detail in error.errors()]
+    try:
+        found = [_described(detail) for detail in error.errors()]
+    except UnicodeEncodeError as wrong:  # pydantic writes its messages as UTF-8
+        return f"{wrong.object!r:.80} holds half of a surrogate pair, which is no text"
     return "\n  ".join(["", *found] if len(found) > 1 else found)
 
 
