@@ -2,10 +2,10 @@
 
     python benchmarks/residue.py
 
-GD2PO-hard drops a rollout that one reward pushes up and another down. A rollout that sits exactly on its group's mean is
-pushed nowhere; whether that shows depends on the arithmetic. Scores are drawn from small fractions, groups of G with two
-rewards; the truth is computed with ``fractions.Fraction``. "dead zone 1e-8" is the authors' rule on standardised values,
-``(r - mean) / (std + 1e-6)`` in float32.
+GD2PO-hard drops a rollout that one reward pushes up and another down. A rollout that sits exactly on its group's mean
+is pushed nowhere; whether that shows depends on the arithmetic. Scores are drawn from small fractions, groups of G with
+two rewards; the truth is computed with ``fractions.Fraction``. "dead zone 1e-8" is the authors' rule on standardised
+values, ``(r - mean) / (std + 1e-6)``, in the type of the scores.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{GROUPS} groups for each row, two rewards, seed {SEED}, torch {torch.__version__}, {platform.machine()}")
     print("share of rollouts that are dropped without a conflict, or kept with one")
-    print(
-        f"{'scores':10s}{'G':>3s}{'in conflict':>13s}{'dead zone 1e-8':>16s}{'as doubles':>12s}{'here':>8s}{'as doubles':>12s}"
-    )
+    columns = ("in conflict", "dead zone 1e-8", "as doubles", "here", "as doubles")
+    print(f"{'scores':10s}{'G':>3s}" + "".join(f"{column:>15s}" for column in columns))
     rng = random.Random(SEED)
     for name, parts in SCORES.items():
         for size in SIZES:
@@ -59,11 +58,9 @@ def main() -> None:
             truth = torch.tensor([exactly_mixed(group) for group in drawn])
             single = torch.tensor([[[float(x) for x in row] for row in group] for group in drawn])
             rules = (by_dead_zone(single), by_dead_zone(single.double()), here(single), here(single.double()))
-            wrong = [f"{100 * float((found != truth).float().mean()):.2f} %" for found in rules]
-            print(
-                f"{name:10s}{size:3d}{100 * float(truth.float().mean()):11.1f} %{wrong[0]:>16s}{wrong[1]:>12s}"
-                f"{wrong[2]:>8s}{wrong[3]:>12s}"
-            )
+            wrong = [float((found != truth).float().mean()) for found in rules]
+            shares = [f"{truth.float().mean():.1%}", *(f"{share:.2%}" for share in wrong)]
+            print(f"{name:10s}{size:3d}" + "".join(f"{share:>15s}" for share in shares))
 
 
 if __name__ == "__main__":

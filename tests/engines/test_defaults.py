@@ -19,13 +19,13 @@ from trl import DPOConfig, GRPOConfig, RewardConfig
 from trl.trainer.utils import create_model_from_path
 
 from concord import create
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, MissingExtra
 from concord.engines.defaults import GRPO, LORA, REWARD_MODEL, Options, verl_default
 from concord.engines.loop import Loop
 from concord.engines.trl import ConcordConfig
 from concord.engines.trl.preference import ConcordDPOConfig
 from concord.methods import dpo
-from concord.run import safe_yaml
 from tests.engines import tiny
 
 SRC = Path(__file__).parents[2] / "src" / "concord"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from concord.core import safe_yaml
 from concord.rewards import RewardBatch, RewardSet
-from concord.run import safe_yaml
 from concord.run.rewards import RewardConfig, build_rewards, check_rewards
 from tests.examples.pages import ROOT
 from tests.rewards.judging.server import completion, serving

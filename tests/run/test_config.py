@@ -381,3 +381,8 @@ def test_models(tmp_path: Path) -> None:
         assert (Path(model_source(f"builtin:{task}/seed1")) / "config.json").is_file()
         with pytest.raises(ConfigError, match=f"model: 'builtin:{task}/seed9': no base model with seed 9; .* 0, 1"):
             model_source(f"builtin:{task}/seed9")
+
+
+def test_half_a_surrogate_pair_in_a_key_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="half of a surrogate pair"):
+        load_text(tmp_path, MINIMAL + 'engine: {"\\ud800": 1}\n')

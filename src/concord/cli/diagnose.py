@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from concord.cli.parameters import pairs
 from concord.core.errors import ConfigError, MissingExtra
 from concord.dumps.read import open_dump
 from concord.report import Analysis, analyse, gate, terminal
+from concord.report.escaping import printable
 from concord.report.tables import write_tables
 
 MOST_PATHS = 8
@@ -74,7 +76,7 @@ def command(
         _note(analyses)
     met = [f"{name}: {said}" for name, a in analyses.items() for c in comparisons if (said := c.met(a)) is not None]
     for line in met:
-        output.stderr.print(Text(f"failed on {terminal.printable(line)}", "bold red"), soft_wrap=True)
+        output.stderr.print(Text(f"failed on {printable(line)}", "bold red"), soft_wrap=True)
     if met:
         raise typer.Exit(1)
 
@@ -103,7 +105,7 @@ def _analyse(name: str, path: Path, reading: Reading) -> Analysis:
         disable=not output.stderr.is_terminal,
     )
     with bar:
-        task = bar.add_task(escape(f"reading {terminal.printable(name)}"), total=dump.size or None)
+        task = bar.add_task(escape(f"reading {printable(name)}"), total=dump.size or None)
         analysis = analyse(
             dump,
             weights=reading.weights,
@@ -116,7 +118,7 @@ def _analyse(name: str, path: Path, reading: Reading) -> Analysis:
 def _show(analyses: Mapping[str, Analysis]) -> None:
     for name, analysis in analyses.items():
         if len(analyses) > 1:
-            output.stdout.rule(escape(terminal.printable(name)))
+            output.stdout.rule(escape(printable(name)))
         terminal.show(analysis, output.stdout)
     if len(analyses) > 1:
         output.stdout.rule("side by side")
@@ -127,7 +129,7 @@ def _note(analyses: Mapping[str, Analysis]) -> None:
     """What the reader made of the files, for whoever looks at the terminal while the result goes elsewhere."""
     for name, analysis in analyses.items():
         for note in terminal.notes(analysis):
-            output.stderr.print(Text(terminal.printable(f"{name}: {note}"), "dim"), soft_wrap=True)
+            output.stderr.print(Text(printable(f"{name}: {note}"), "dim"), soft_wrap=True)
 
 
 def _write(analyses: Mapping[str, Analysis], out: Path) -> None:
@@ -143,8 +145,8 @@ def _write(analyses: Mapping[str, Analysis], out: Path) -> None:
         raise ConfigError(f"--out {out}: {error.strerror or error}") from error
     for name, analysis in analyses.items():
         for sentence in analysis.verdict:
-            output.stderr.print(Text(terminal.printable(f"{name}: {sentence}")), soft_wrap=True)
-    output.stderr.print(Text(terminal.printable(f"{out}, tables in {folder}")), soft_wrap=True)
+            output.stderr.print(Text(printable(f"{name}: {sentence}")), soft_wrap=True)
+    output.stderr.print(Text(printable(f"{out}, tables in {folder}")), soft_wrap=True)
 
 
 def _check_out(out: Path) -> None:
@@ -164,7 +166,7 @@ def _named(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         if paths.count(path) > 1:
             raise ConfigError(f"{path} is given twice")
-    short = [path.resolve().name for path in paths]
+    short = [os.path.basename(os.path.realpath(path)) for path in paths]
     return dict(zip(short if len(set(short)) == len(paths) else map(str, paths), paths, strict=True))
 
 

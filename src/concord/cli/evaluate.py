@@ -41,7 +41,9 @@ def command(
         del models["trained"]  # the run has not finished, or not begun
     found: dict[str, dict[str, Found]] = {name: {} for name in evaluations}
     for label, path in models.items():
-        policy = load_policy(path, on_cpu=GRPO.read(config.engine, "use_cpu"))
+        policy = load_policy(
+            path, on_cpu=GRPO.read(config.engine, "use_cpu"), allow_missing=config.allow_missing_weights
+        )
         for name, evaluation in evaluations.items():
             found[name][label] = evaluate_sets(
                 config,

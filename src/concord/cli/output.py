@@ -7,14 +7,14 @@ import json
 import math
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from concord.core.redaction import redact
+from concord.report.escaping import EscapingConsole
 from concord.run.evaluate import Evaluation
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+stdout = EscapingConsole(highlight=False)
+stderr = EscapingConsole(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:

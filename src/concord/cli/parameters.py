@@ -8,6 +8,7 @@ from typing import Any
 from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.core.typed_options import arguments
+from concord.rewards.builtin.options import short
 
 
 def parse(words: Sequence[str], function: Callable[..., Any], owner: str) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def parse(words: Sequence[str], function: Callable[..., Any], owner: str) -> dic
         try:
             values[name] = safe_yaml.read(text)
         except ConfigError as error:
-            raise ConfigError(f"{name}={text[:60]}: the value is not YAML: {error}") from error
+            raise ConfigError(f"{name}={short(text)}: the value is not YAML: {error}") from error
     return arguments(values, function, owner)
 
 

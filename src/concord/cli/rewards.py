@@ -22,7 +22,7 @@ from concord.cli.samples import Row, Rows, configured_rows
 from concord.core import safe_yaml
 from concord.core.errors import ConfigError, MissingColumn
 from concord.core.redaction import revealed
-from concord.report.terminal import printable
+from concord.report.escaping import printable
 from concord.rewards import Limits, NamedReward, RewardBatch, load
 from concord.rewards.check import FAULT, OK, WARNING, Report, make_batch, own_rows
 from concord.rewards.check import check as check_rewards

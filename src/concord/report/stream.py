@@ -27,6 +27,9 @@ from concord.report.sums import StepSums, Sums
 TAUS = tuple(round(0.05 * i, 2) for i in range(21))
 """The thresholds of the sweep."""
 
+MOST_REWARDS = 64
+"""Rewards are compared pair by pair, group by group: time, memory and the page grow with their square."""
+
 METHODS: tuple[MethodKey, ...] = (("grpo", None), ("gdpo", None), ("gd2po", TAU), ("gd2po_hard", None))
 """What the sweep is compared with. GD2PO with a threshold is the paper's SNR rule."""
 
@@ -52,7 +55,7 @@ def analyse(
         progress: called after every group.
 
     Raises:
-        DumpError: no rollout, or no reward, could be read.
+        DumpError: no rollout, or no reward, could be read; or more than ``MOST_REWARDS`` rewards.
         ConfigError: a weight or a floor for a reward that the dump does not have, or something that is not a dump.
     """
     if isinstance(dump, (str, PathLike)):
@@ -62,6 +65,11 @@ def analyse(
     names = tuple(dump.rewards)
     if not names:
         raise DumpError("no reward was found in these rollouts; name the columns with --rewards")
+    if len(names) > MOST_REWARDS:
+        raise DumpError(
+            f"{len(names):,} columns of numbers look like rewards ({', '.join(names[:8])}, ...), and at most "
+            f"{MOST_REWARDS} are compared, pair by pair; name the rewards with --rewards"
+        )
     for name in weights or ():
         if name not in names:
             raise ConfigError(f"a weight for reward {name!r}; the dump has {', '.join(names)}" + nearest(name, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,6 +138,7 @@ class RewardModelConfig(WholeConfig):
         chat_template: text of a Jinja template or a path that ends in .jinja; None = the tokenizer's own.
         engine: options of ``trl.RewardConfig`` under TRL's names, of the types that TRL states.
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        allow_missing_weights: train although the model below the head lacks tensors, which are drawn at random.
         sizes: parameters of ``model``, where it is not on disk to be counted; for the estimates of ``concord recipes``.
         out: the run folder.
         seed: of everything that is random.
@@ -148,6 +150,7 @@ class RewardModelConfig(WholeConfig):
     chat_template: Text | None = None
     engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
+    allow_missing_weights: Annotated[bool, Field(strict=True)] = False
     sizes: dict[Literal["model"], Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
@@ -225,7 +228,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RewardModelC
 
 def _find(path: str | Path) -> tuple[Path, Path]:
     """The file meant, and the folder at which its relative paths start."""
-    given, recipes = Path(path).expanduser(), shipped_recipes()
+    given, recipes = Path(os.path.expanduser(path)), shipped_recipes()
     if given.is_file():
         return given, given.absolute().parent
     if str(path) in recipes:

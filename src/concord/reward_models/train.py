@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from concord.engines.defaults import REWARD_MODEL
+from concord.engines.pretrained import check_model, in_base, load_tokenizer
 from concord.reward_models.biases import label
 from concord.reward_models.config import ObjectiveConfig, RewardModelConfig, SourceConfig
 from concord.reward_models.evaluate import SetEvaluation, evaluate
@@ -166,12 +167,15 @@ def build(
     labels: Mapping[str, list[int]],
 ) -> RewardModelTrainer:
     """The trainer of one objective, with model and rows loaded."""
-    from transformers import AutoConfig, PrinterCallback
+    from transformers import AutoConfig, AutoModelForSequenceClassification, PrinterCallback
 
     from concord.reward_models.trainer import RewardModelTrainer
 
     args = _arguments(config, folder)
     source = model_source(config.model)
+    init = {"num_labels": 1, **args.model_init_kwargs}
+    allowed = config.allow_missing_weights
+    check_model(source, AutoModelForSequenceClassification, allow_missing=allowed, needed=in_base, **init)
     positions = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
     limits = [n for n in (args.max_length, positions, tokenizer.model_max_length) if n is not None]
     trainer = RewardModelTrainer(
@@ -226,9 +230,7 @@ def _labels(config: RewardModelConfig, pairs: Sequence[Pair]) -> Labels:
 
 
 def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model_source(config.model))
+    tokenizer = load_tokenizer(model_source(config.model))
     template = config.chat_template
     if template is not None:
         tokenizer.chat_template = Path(template).read_text("utf-8") if template.endswith(".jinja") else template

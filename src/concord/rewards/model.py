@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class RewardModel:
         dtype: str | torch.dtype | None = None,
     ) -> None:
         self.__name__ = Path(source).name
-        folder = Path(source).expanduser()
+        folder = Path(os.path.expanduser(source))
         self.source = str(folder if folder.is_dir() else source)
         self.truncated = 0
         for name, value in (("batch_size", batch_size), ("max_length", max_length)):
@@ -189,7 +190,7 @@ class RewardModel:
     def _template(self, template: str | Path) -> str:
         if not str(template).endswith(".jinja"):
             return str(template)
-        path = Path(template).expanduser()
+        path = Path(os.path.expanduser(template))
         if not path.is_file():
             raise self._error(f"no chat template {path}")
         return path.read_text(encoding="utf-8")

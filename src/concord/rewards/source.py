@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import math
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ def find(path: str) -> Any:
 
 
 def _from_file(path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
+    path = Path(os.path.realpath(os.path.expanduser(path)))
     if not path.is_file():
         raise ConfigError(f"no file {path}")
     # The digest keeps apart two files of one name in different folders.

@@ -162,6 +162,7 @@ class RunConfig(WholeConfig):
             method does not read are not called.
         refill_rounds: how often groups without signal are sampled again (DAPO's dynamic sampling); 0 = never.
         evaluations: by name, for ``concord eval`` and ``concord compare``; see :class:`EvaluationConfig`.
+        allow_missing_weights: train although the model's checkpoint lacks tensors, which are drawn at random.
         sizes: parameters of ``model``, and of rewards that are models by the reward's name, where they are not on
             disk to be counted; for the estimates of ``concord recipes``, and nothing else.
         out: the run folder.
@@ -177,6 +178,7 @@ class RunConfig(WholeConfig):
     columns: dict[Text, Text] = Field(default_factory=dict)
     refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
     evaluations: dict[str, EvaluationConfig] = Field(default_factory=dict)
+    allow_missing_weights: Annotated[bool, Field(strict=True)] = False
     sizes: dict[Text, Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
@@ -220,7 +222,7 @@ class RunConfig(WholeConfig):
 
     @model_validator(mode="after")
     def _that_learns(self) -> RunConfig:
-        limit = self.engine.get("max_steps", -1)
+        limit = GRPO.read(self.engine, "max_steps")
         check_weights(self.rewards, limit if limit > 0 else None)
         return self
 

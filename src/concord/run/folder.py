@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
-BESIDE = {"out", "evaluations", "sizes"}
+BESIDE = {"out", "evaluations", "sizes", "allow_missing_weights"}
 """Keys that play no part in how a run trains."""
 
 _PACKAGES = {"torch", "trl", "transformers"}

@@ -36,7 +36,7 @@ def find(path: str | Path) -> tuple[Path, Path]:
     Raises:
         ConfigError: neither a file nor a recipe that ships.
     """
-    given = Path(path).expanduser()
+    given = Path(os.path.expanduser(path))  # Path.expanduser raises for a user who is not there
     if given.is_file():
         return given, given.absolute().parent
     recipes = shipped_recipes()
@@ -135,7 +135,7 @@ def _expanded(value: str) -> str:
 
 
 def _absolute(value: str, folder: Path) -> str:
-    return os.path.abspath(folder / Path(value).expanduser())  # symbolic links stay: their targets may have no suffix
+    return os.path.abspath(folder / os.path.expanduser(value))  # symbolic links stay: their targets may have no suffix
 
 
 def _is_path(value: str) -> bool:

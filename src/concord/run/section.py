@@ -137,6 +137,8 @@ def load(
         return kind.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{file}{_told(error, document, given)}") from error
+    except UnicodeEncodeError as wrong:  # pydantic writes its messages as UTF-8
+        raise ConfigError(f"{file}: {wrong.object!r:.80} holds half of a surrogate pair, which is no text") from None
 
 
 def _told(error: ValidationError, document: Document, overrides: Sequence[Override]) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from concord.engines.defaults import GRPO
+from concord.engines.pretrained import check_model, load_tokenizer
 from concord.rewards import RewardSet
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
@@ -109,7 +111,7 @@ def finished(config: RunConfig) -> bool:
 
 def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded; its course shows in ``live``."""
-    from transformers import AutoTokenizer, PrinterCallback
+    from transformers import AutoModelForCausalLM, PrinterCallback
 
     from concord.engines.trl import ConcordConfig, ConcordTrainer
 
@@ -126,7 +128,9 @@ def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrai
     )
     lora = adapter(config.peft)
     source = model_source(config.model)
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = load_tokenizer(source)
+    init = GRPO.read(config.engine, "model_init_kwargs") or {}
+    check_model(source, AutoModelForCausalLM, allow_missing=config.allow_missing_weights, **init)
     rows = load_rows(config.data, tokenizer, config.seed)
     check_templates(rewards.rewards, rows)
     with refusals("the trainer refuses this configuration", (ValueError, ImportError, NotImplementedError)):
