@@ -192,6 +192,21 @@ def test_config_survives_json_and_yaml(name: str) -> None:
 
 
 @each
+def test_one_thread_and_two_give_the_same_bits(name: str) -> None:
+    """Sums over many tokens are split among threads, in double precision."""
+    batch, _ = make_batch(4, [8] * 128, dtype=torch.float32)
+    threads = torch.get_num_threads()
+    outcomes = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            outcomes.append(create(name).signal(batch).push.advantages)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*outcomes)
+
+
+@each
 def test_state_replays(name: str) -> None:
     chain, (first, _), (second, _) = create(name).signal, make_batch(1), make_batch(2)
     state = chain(first).state
