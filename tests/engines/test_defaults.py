@@ -152,6 +152,8 @@ MEANT = {
     # Decisions of ours, which stay if TRL changes its mind: nothing is sent anywhere unless it is asked for ...
     ("run/train.py", "report_to"),
     ("reward_models/train.py", "report_to"),
+    # Whether a run has a limit, when TRL may not be there to be asked: any number below 1 is none.
+    ("run/config.py", "max_steps"),
     # ... and an evaluation that samples does so from the whole distribution.
     ("run/evaluate.py", "top_k"),
     ("run/evaluate.py", "top_p"),

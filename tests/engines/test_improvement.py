@@ -36,7 +36,7 @@ def test_the_gradients_are_those_by_hand(tmp_path: Path, changes: dict[str, Any]
     trainer = improving.trainer(tmp_path / "run", model=policy, max_steps=16, **changes | {"rewards": rewards})
     steps = record(trainer)
     means = [sum(parts) for parts in zip(*each, strict=True)]
-    assert_gradients(steps, improving.by_hand(steps, means, loss), tolerance=3e-6)
+    assert_gradients(steps, improving.by_hand(steps, means, loss), tolerance=1e-5)  # of gradients up to 2, in float32
     assert any((~b["keep"]).any() for step in steps for b in step.batches), "nothing was dropped"
     first, second, up, down = [entry for entry in trainer.state.log_history if "concord/pipo/mean" in entry]
     assert [entry["concord/pipo/mean"] for entry in (first, second, up, down)] == pytest.approx(means)

@@ -117,5 +117,5 @@ def test_the_landing_page_says_the_truth_about_its_example() -> None:
     (code,) = (block.text for block in blocks(DOCS / "index.md") if block.language == "python")
     names: dict[str, object] = {}
     exec(code, names)
-    assert len(code.strip().splitlines()) == 12
+    assert len(code.strip().splitlines()) == 6
     assert names["outcome"].keep.tolist() == [False, False, True, True]  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from concord.core import safe_yaml
+from concord.engines.defaults import GRPO
 from concord.reward_models.config import shipped_recipes as shipped_reward_models
 from concord.run.config import EvaluationConfig, RunConfig, load_config
 from concord.run.paths import shipped_recipes
@@ -29,7 +30,7 @@ def test_its_yaml_fits() -> None:
     run = load_config("demo").model_dump()
     assert RunConfig.model_validate(run | engine).engine["vllm_mode"] == "colocate"
     for option in re.findall(r"`(vllm_server_\w+)`", PAGE):
-        RunConfig.model_validate(run | {"engine": {option: None}})
+        RunConfig.model_validate(run | {"engine": {option: GRPO.default(option)}})
 
 
 @pytest.mark.parametrize("words", re.findall(r"^\| (?!run)\w[\w-]* \| (`.*?`(?:, `.*?`)?) \|", PAGE, re.MULTILINE))

@@ -126,7 +126,7 @@ def test_what_is_wrong_shows_before_training(
         ("evaluations.letters.sets.overall={path: rows.jsonl}", "sets.overall: is what all sets together are called"),
         ("evaluations.letters.sets={}", "evaluations.letters.sets"),
         ("evaluations.letters.set={}", "did you mean 'sets'"),
-        ("evaluations.letters.rewards.a.path=null", "give one of path, url and model"),
+        ("evaluations.letters.rewards.a.path=null", "give one of path, url, model and judge"),
         ("sizes={model: 0}", "sizes.model"),
     ],
 )

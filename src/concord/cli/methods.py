@@ -44,5 +44,6 @@ def needs(name: str, card: concord.Card, made: Method | None = None) -> list[str
     found = list(card.needs)
     if card.kind in ("advantage", "loss"):
         method = concord.create(name) if made is None else made
-        found += [*sorted(method.needs), *method.needs_further]
+        preferred = [f"{column} (or counts rollouts alike)" for column in sorted(method.signal.prefers)]
+        found += [*sorted(method.needs), *preferred, *method.needs_further]
     return found

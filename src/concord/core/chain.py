@@ -55,6 +55,11 @@ class Chain:
         return frozenset().union(*(stage.needs for stage in self.stages))
 
     @property
+    def prefers(self) -> frozenset[str]:
+        """The batch columns that some stage reads where the batch has them."""
+        return frozenset().union(*(stage.prefers for stage in self.stages))
+
+    @property
     def writes(self) -> frozenset[str]:
         """The columns that some stage writes for the loss."""
         return frozenset().union(*(stage.writes for stage in self.stages))

@@ -6,7 +6,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class Groups:
         """
         if isinstance(ids, Tensor):
             raise BatchError("group ids must be hashable values; pass ids.tolist(), not a tensor")
+        if (size := _size_of_runs(ids)) is not None:
+            return cls.uniform(len(ids) // size, size)
         # A key that is new gets the next number: one pass over the ids.
         number: defaultdict[Hashable, int] = defaultdict(count().__next__)
         try:
@@ -61,10 +63,6 @@ class Groups:
             return cls.uniform(0, 1)
         sizes = torch.bincount(index, minlength=len(number))
         largest = int(sizes.max())
-        if len(index) == len(number) * largest:
-            uniform = cls.uniform(len(number), largest)
-            if torch.equal(uniform.index, index):
-                return uniform
         # Sorted by group, rollout n is member (rank - first of its group) of its group.
         order = torch.argsort(index, stable=True)
         rank = torch.arange(len(index)) - (sizes.cumsum(0) - sizes)[index[order]]
@@ -134,3 +132,17 @@ class Groups:
             return self
         moved = {name: getattr(self, name).to(device) for name in ("index", "table", "there", "slot")}
         return dataclasses.replace(self, **moved)
+
+
+def _size_of_runs(ids: Sequence[Hashable]) -> int | None:
+    """The size of the groups where they lie one after another and are of one size; None elsewhere."""
+    for part in (ids[:256], ids):  # a glance first: ids in random order repeat at once
+        runs = [key for key, _ in groupby(part)]
+        try:
+            if len(set(runs)) != len(runs):
+                return None
+        except TypeError as error:
+            raise BatchError(f"group ids must be a sequence of hashable values: {error}") from None
+    size, rest = divmod(len(ids), max(1, len(runs)))
+    whole = bool(runs) and not rest and list(ids[::size]) == runs == list(ids[size - 1 :: size])
+    return size if whole else None

@@ -133,6 +133,8 @@ def _precision(values: Tensor, dtype: torch.dtype) -> Tensor:
     own = _own(values)
     if dtype in _HALF:
         return values.new_full(values.shape[1:], torch.finfo(dtype).eps + own)
+    if not len(values):
+        return values.new_full(values.shape[1:], own)
     known = values.nan_to_num(nan=0.0)
     single = (known.frac().abs().amax(0) > 0) | (known.abs().amax(0) >= 2**24)
     if dtype == torch.float64:

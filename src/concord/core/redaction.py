@@ -44,6 +44,9 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 
+_WORD = re.compile(r"[a-z]{1,7}")
+"""How a message about a key goes on: ``api_key: is for a server``."""
+
 _SHORTEST = 4
 """Characters of a secret that is looked for in texts; a shorter one stands everywhere by chance."""
 
@@ -91,7 +94,7 @@ def redact(text: str) -> str:
         text = text.replace(secret, HIDDEN)
     text = _USER.sub(lambda found: found[0] if _only_named(found[0]) else HIDDEN, text)
     text = _QUERY.sub(_query, text)
-    text = _ASSIGNED.sub(lambda f: f[0] if _NAMED_ONLY.fullmatch(f[2].strip("'\"")) else f[1] + HIDDEN, text)
+    text = _ASSIGNED.sub(_assigned, text)
     return _BEARER.sub(rf"\1 {HIDDEN}", text)
 
 
@@ -173,6 +176,12 @@ def _only_named(user: str) -> bool:
 def _query(found: re.Match[str]) -> str:
     secret = _IN_QUERY.search(found[2]) and not _REFERENCE.fullmatch(found[3])
     return f"{found[1]}{found[2]}={HIDDEN}" if secret else found[0]
+
+
+def _assigned(found: re.Match[str]) -> str:
+    told = found[1].endswith(": ") and _WORD.fullmatch(found[2]) and found.string[found.end() :].startswith(" ")
+    named = _NAMED_ONLY.fullmatch(found[2].strip("'\""))
+    return found[0] if told or named else found[1] + HIDDEN
 
 
 def _remember(secret: str) -> None:

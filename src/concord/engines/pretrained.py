@@ -79,7 +79,8 @@ def check_model(source: str, architecture: Any, *, allow_missing: bool = False, 
     from transformers import AutoConfig
 
     with _told(source, "config.json"):
-        config = AutoConfig.from_pretrained(source, trust_remote_code=bool(options.get("trust_remote_code", False)))
+        trusted = {name: value for name, value in options.items() if name == "trust_remote_code"}
+        config = AutoConfig.from_pretrained(source, **trusted)
     if getattr(config, "quantization_config", None) is None and "quantization_config" not in options:
         load_model(source, architecture, allow_missing=allow_missing, **{**options, "device_map": "meta"})
 

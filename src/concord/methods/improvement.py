@@ -117,13 +117,14 @@ class PolicyImprovement:
         if outcome.token_advantages is not None:
             raise BatchError("the base tells the tokens of a response apart, and C is one number a response")
         total = Chain((Weigh(self.weights), Sum()))(batch)
-        mean = masked_mean(total.advantages, total.keep)
+        mean = masked_mean(total.advantages.double(), total.keep)  # progress is a small difference of means
         means = past.means.to(mean)
         scored = total.keep.any()
         xi = torch.where(scored, progress(mean, means), 0)
         again = past.push
         if again is not None:
-            again = Push(again.advantages.to(mean) * torch.where(xi >= 0, xi, self.slack * xi), again.columns)
+            factor = torch.where(xi >= 0, xi, self.slack * xi).to(again.advantages)
+            again = Push(again.advantages.to(mean.device) * factor, again.columns)
         after = torch.where(scored, torch.cat([means[1:], mean[None]]), means)
         push = Push(shares(outcome.advantages, batch.groups), outcome.columns)
         outcome = _measured(outcome, {"pipo/progress": xi, "pipo/mean": mean})

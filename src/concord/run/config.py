@@ -222,8 +222,8 @@ class RunConfig(WholeConfig):
 
     @model_validator(mode="after")
     def _that_learns(self) -> RunConfig:
-        limit = self.engine.get("max_steps")
-        check_weights(self.rewards, limit if limit is not None and limit > 0 else None)
+        limit = self.engine.get("max_steps", 0)  # which is none, as any below 1
+        check_weights(self.rewards, limit if limit > 0 else None)
         return self
 
     @field_serializer("out")

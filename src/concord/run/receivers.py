@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from concord.core.errors import ConcordError, ConfigError, nearest
 from concord.core.redaction import revealed
 from concord.core.typed_options import checked
+from concord.engines.defaults import LORA
 
 _Built = TypeVar("_Built")
 
@@ -62,12 +64,12 @@ def trainer_arguments(kind: Callable[..., _Built], engine: Mapping[str, Any], **
         ConfigError: an option that TRL, the optimiser, the schedule, the sampling, the data loader or a logger refuses.
     """
     options = dict(revealed({"engine": dict(engine)})["engine"])
-    if token := options.pop("hub_token", None):
+    if "hub_token" in options and (token := options.pop("hub_token")):
         os.environ["HF_TOKEN"] = token
     for name in _SAMPLING:
         if isinstance(options.get(name), int):
             options[name] = float(options[name])
-    _check_numbers(options)
+    _check_numbers(kind, options)
     with refusals("engine"):
         built = kind(**ours, **options)
     args: Any = built
@@ -98,21 +100,22 @@ def adapter(options: Mapping[str, Any] | None, **ours: Any) -> Any:
     with refusals("peft"):
         made = LoraConfig(**{**ours, **options})
         layer = torch.nn.ModuleDict({"layer": torch.nn.Linear(64, 64)})
-        if anywhere.get("init_lora_weights", True) in (True, False, "gaussian", "orthogonal"):
+        if LORA.read(anywhere, "init_lora_weights") in (True, False, "gaussian", "orthogonal"):
             inject_adapter_in_model(LoraConfig(**anywhere, target_modules=["layer"]), layer)
     return made
 
 
-def _check_numbers(options: Mapping[str, Any]) -> None:
+def _check_numbers(kind: Any, options: Mapping[str, Any]) -> None:
     for name in _COUNTS:
         value = options.get(name)
         if value is not None and value < 1:
             raise ConfigError(f"engine.{name}: must be a whole number from 1 up, got {value!r}")
-    spans = [f"{what}_steps" for what in ("logging", "save") if options.get(f"{what}_strategy", "steps") == "steps"]
-    spans += ["num_train_epochs"] if options.get("max_steps", -1) <= 0 else []
+    whole: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind)} | dict(options)
+    spans = [f"{what}_steps" for what in ("logging", "save") if whole[f"{what}_strategy"] == "steps"]
+    spans += ["num_train_epochs"] if whole["max_steps"] <= 0 else []
     for name in spans:
-        if not 0 < options.get(name, 1) < math.inf:
-            raise ConfigError(f"engine.{name}: must be a number above 0, got {options[name]!r}")
+        if not 0 < whole[name] < math.inf:
+            raise ConfigError(f"engine.{name}: must be a number above 0, got {whole[name]!r}")
 
 
 def _check_loggers(args: Any) -> None:

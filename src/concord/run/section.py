@@ -136,9 +136,11 @@ def load(
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{file}{_told(error, document, given)}") from error
-    except UnicodeEncodeError as wrong:  # pydantic writes its messages as UTF-8
-        raise ConfigError(f"{file}: {wrong.object!r:.80} holds half of a surrogate pair, which is no text") from None
+        try:
+            told = _told(error, document, given)
+        except UnicodeEncodeError as wrong:  # pydantic writes its messages as UTF-8
+            told = f": {wrong.object!r:.80} holds half of a surrogate pair, which is no text"
+        raise ConfigError(f"{file}{told}") from error
 
 
 def _told(error: ValidationError, document: Document, overrides: Sequence[Override]) -> str:

@@ -218,7 +218,7 @@ def test_the_key_is_the_environments_and_never_shown(
         server.script = [Reply({"error": "Incorrect API key provided: sk-second"}, 401)]
         scored = ask(target, ["b"])
     assert [headers["Authorization"] for headers in server.headers] == ["Bearer sk-second"] * 2
-    assert "Incorrect API key provided: ***" in scored.errors["helpful"]
+    assert "Incorrect API key provided: <secret>" in scored.errors["helpful"]
     shown = caplog.text + repr(vars(target)) + "".join(p.read_text() for p in tmp_path.rglob("*.json"))
     assert "sk-" not in shown + repr(scored.causes["helpful"]) + str(scored.causes["helpful"].__cause__)
     monkeypatch.delenv("JUDGE_KEY")
