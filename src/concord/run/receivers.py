@@ -64,8 +64,9 @@ def trainer_arguments(kind: Callable[..., _Built], engine: Mapping[str, Any], **
         ConfigError: an option that TRL, the optimiser, the schedule, the sampling, the data loader or a logger refuses.
     """
     options = dict(revealed({"engine": dict(engine)})["engine"])
-    if "hub_token" in options and (token := options.pop("hub_token")):
+    if token := options.get("hub_token"):
         os.environ["HF_TOKEN"] = token
+        del options["hub_token"]
     for name in _SAMPLING:
         if isinstance(options.get(name), int):
             options[name] = float(options[name])
