@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "engines",
         "recipes",
     },
-    "reward_models": {"core", "functional", "learners", "rewards", "run"},
+    "reward_models": {"core", "engines", "functional", "learners", "rewards", "run"},
     "cli": {
         "bench",
         "core",

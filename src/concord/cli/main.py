@@ -72,6 +72,8 @@ def main() -> None:
         app()
     except ConcordError as error:
         _fail(error)
+    except OSError as error:  # a disk that is full, or a file that may not be read, where nobody else has said so
+        _fail(error)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in _EXTRAS:
@@ -79,6 +81,6 @@ def main() -> None:
         _fail(MissingExtra.of(_EXTRAS[module], module))
 
 
-def _fail(error: ConcordError) -> NoReturn:
+def _fail(error: Exception) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

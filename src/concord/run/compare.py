@@ -14,12 +14,15 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from concord.core.durable import read_json, set_aside, write_whole
 from concord.core.errors import RunFolderError
+from concord.core.lock import locked
 from concord.run.config import HELD_OUT, EvaluationConfig, RunConfig, load_config
 from concord.run.evaluate import Evaluation
 from concord.run.evaluations import Found, evaluate_sets, load_policy
-from concord.run.folder import CONFIG, check_run_folder, write_whole
-from concord.run.train import EVALUATION, MODEL, finished
+from concord.run.folder import check_run_folder, storage_faults
+from concord.run.state import CONFIG, EVALUATION, MODEL
+from concord.run.train import finished
 
 FOLDER = "evaluations"
 
@@ -74,7 +77,7 @@ def train_member(member: Member, launcher: Sequence[str], output: TextIO | None 
         output: where the process prints; None = to stdout.
 
     Raises:
-        RunFolderError: the process ended with a fault.
+        RunFolderError: the process ended with a fault, or another one trains in the folder.
     """
     if finished(member.config):
         return
@@ -90,16 +93,21 @@ def train_member(member: Member, launcher: Sequence[str], output: TextIO | None 
 def evaluate_member(
     member: Member, evaluations: dict[str, EvaluationConfig], *, batch_size: int = 64, console: Console | None = None
 ) -> dict[str, Found]:
-    """What a trained run's evaluations found, by name; kept in its folder, and read from there the next time."""
+    """What a trained run's evaluations found, by name; kept in its folder, and read from there the next time.
+
+    Raises:
+        RunFolderError: another process writes to the folder, or its disk does not take the results.
+    """
     config, found, policy = member.config, {}, None
-    for name, evaluation in evaluations.items():
-        kept = _kept(config, name, evaluation)
-        if kept is None:
-            policy = policy or load_policy(str(config.out / MODEL), on_cpu=bool(config.engine.get("use_cpu")))
-            title = f"Evaluating {member.label}, seed {config.seed}, {name}"
-            kept = evaluate_sets(config, evaluation, policy, batch_size=batch_size, console=console, title=title)
-            _keep(config, name, evaluation, kept)
-        found[name] = kept
+    with storage_faults(config.out), locked(config.out):
+        for name, evaluation in evaluations.items():
+            kept = _kept(config, name, evaluation)
+            if kept is None:
+                policy = policy or load_policy(str(config.out / MODEL), on_cpu=bool(config.engine.get("use_cpu")))
+                title = f"Evaluating {member.label}, seed {config.seed}, {name}"
+                kept = evaluate_sets(config, evaluation, policy, batch_size=batch_size, console=console, title=title)
+                _keep(config, name, evaluation, kept)
+            found[name] = kept
     return found
 
 
@@ -115,11 +123,13 @@ def _facts(config: RunConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
 
 def _kept(config: RunConfig, name: str, evaluation: EvaluationConfig) -> Found | None:
     if name == HELD_OUT:
-        found = json.loads((config.out / EVALUATION).read_text(encoding="utf-8"))
-        return {HELD_OUT: Evaluation(**found["trained"])}
+        kept = read_json(config.out / EVALUATION) or {}
+        return {HELD_OUT: Evaluation(**kept["trained"])} if "trained" in kept else None
     path = config.out / FOLDER / f"{name}.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if content.get("evaluation") != _facts(config, evaluation):
+    content = read_json(path)
+    if content is None and path.exists():
+        set_aside(path)
+    if content is None or content.get("evaluation") != _facts(config, evaluation):
         return None
     return {label: Evaluation(**values) for label, values in content["trained"].items()}
 
@@ -128,4 +138,5 @@ def _keep(config: RunConfig, name: str, evaluation: EvaluationConfig, found: Fou
     (config.out / FOLDER).mkdir(exist_ok=True)
     values = {label: dataclasses.asdict(value) for label, value in found.items()}
     content = {"evaluation": _facts(config, evaluation), "trained": values}
-    write_whole(config.out / FOLDER / f"{name}.json", json.dumps(content, indent=2) + "\n")
+    # The address of a reward's server may hold a key.
+    write_whole(config.out / FOLDER / f"{name}.json", json.dumps(content, indent=2) + "\n", private=True)

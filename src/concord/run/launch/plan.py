@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from concord.core.durable import write_whole
 from concord.core.errors import ConfigError, RunFolderError
 from concord.engines.settings import Settings
 from concord.engines.verl.settings import ESTIMATOR, TRAINERS, WHERE
@@ -46,7 +47,7 @@ class Launch:
             raise RunFolderError(f"{self.folder} holds other files ({sorted(there)[0]}); name another with --to")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
-            (self.folder / name).write_text(text, encoding="utf-8")
+            write_whole(self.folder / name, text, private=name == RUN)
 
 
 def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Sequence[str] = ()) -> Launch:
