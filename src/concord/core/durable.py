@@ -1,9 +1,9 @@
 """Files and folders that are whole or absent, whenever the process is stopped.
 
 A file is written under another name in its own folder, brought to the disk, and renamed; then the folder's entry is
-brought to the disk too. A folder is filled under another name, gets a manifest of its files as the last of them, and is
-renamed. So a name that can be seen holds all of what was meant for it. What a stop leaves under the other names is known
-by its ending and removed by the next writer.
+brought to the disk too. A folder is filled under another name, gets a manifest of its files as the last of them, and
+is renamed. So a name that can be seen holds all of what was meant for it. What a stop leaves under the other names is
+known by its ending and removed by the next writer.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to ``damaged-<name>``, with a number where that is taken, and return the new path.
+    """Rename a damaged file or folder to ``damaged-<name>``, numbered where that is taken, and return the new path.
 
     Nothing is deleted: what can be saved of it is for its owner to say.
     """

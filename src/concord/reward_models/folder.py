@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from concord.core.durable import read_json, write_whole
 from concord.core.errors import ConfigError
 from concord.reward_models.config import RewardModelConfig, load_config
 from concord.reward_models.evaluate import SetEvaluation
 from concord.run.folder import begin, check_free, check_same, check_state, storage_faults
-from concord.run.state import CONFIG, EVALUATION, METRICS, MODEL, Standing, State, standing, training
+from concord.run.state import EVALUATION, Standing, State, standing, training
 
 RESIDUAL, PLOT = "residual.json", "evaluation.png"
 """In the folder of an objective, the slope that is subtracted; in the run's, the evaluation as a picture."""
@@ -48,7 +50,9 @@ def where(config: RewardModelConfig, *, checksums: bool = True) -> Standing:
     found = standing(config.out, evaluated=evaluated, checksums=checksums)
     if found.state in (State.FREE, State.OPENING, State.FOREIGN):
         return found
-    damaged = {path: why for path, why in found.damaged.items() if path.name == EVALUATION}
+    damaged = {}
+    if (config.out / EVALUATION).exists() and read_found(config.out) is None:
+        damaged[config.out / EVALUATION] = "it does not hold evaluations"
     states = []
     for name, objective in config.objectives.items():
         if objective.residual_of is None:
@@ -60,7 +64,7 @@ def where(config: RewardModelConfig, *, checksums: bool = True) -> Standing:
     if any(state is not State.TRAINED for state in states):
         fresh = not damaged and all(state is State.OPENED for state in states)
         return Standing(config.out, State.OPENED if fresh else State.STARTED, None, damaged)
-    whole = not evaluated or read_json(config.out / EVALUATION) is not None
+    whole = not evaluated or read_found(config.out) is not None
     return Standing(config.out, State.FINISHED if whole else State.TRAINED, None, damaged)
 
 
@@ -93,6 +97,25 @@ def as_data(found: Mapping[str, Mapping[str, SetEvaluation]]) -> dict[str, Any]:
         model: {name: _plain(dataclasses.asdict(evaluation)) for name, evaluation in sets.items()}
         for model, sets in found.items()
     }
+
+
+def read_found(folder: Path) -> dict[str, dict[str, SetEvaluation]] | None:
+    """Read the evaluations that a run has kept; None if it has not, or if the file holds something else."""
+    try:
+        return TypeAdapter(dict[str, dict[str, SetEvaluation]]).validate_python(
+            _with_nan(read_json(folder / EVALUATION))
+        )
+    except ValidationError:
+        return None
+
+
+def _with_nan(value: Any, key: str = "") -> Any:
+    """Undo what :func:`as_data` did to numbers."""
+    if isinstance(value, dict):
+        return {name: _with_nan(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None and key != "styles" else value
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ from concord.reward_models.folder import (
     as_data,
     check_folder,
     open_folder,
+    read_found,
     read_slope,
     where,
     write_slope,
@@ -77,11 +78,11 @@ def train(config: RewardModelConfig, *, console: Console, resume: bool = False) 
 
     main = PartialState().is_main_process
     finished = main and check_folder(config, resume).state is State.FINISHED
-    sets = eval_sets(config)
     if _shared(finished and where(config).state is State.FINISHED):
         if main:
             console.print(f"{config.out} is finished: nothing to do", soft_wrap=True)
-        return evaluate_run(config, sets, console=console) if main and sets else {}
+        return read_found(config.out) or {}
+    sets = eval_sets(config)
     work = _Work.of(config, console)
     with storage_faults(config.out), _opened(config, work, resume):
         for name, objective in config.objectives.items():

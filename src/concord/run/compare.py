@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from concord.core.durable import read_json, set_aside, write_whole
 from concord.core.errors import RunFolderError
 from concord.core.lock import locked
 from concord.run.config import HELD_OUT, EvaluationConfig, RunConfig, load_config
-from concord.run.evaluate import Evaluation
+from concord.run.evaluate import read_evaluations
 from concord.run.evaluations import Found, evaluate_sets, load_policy
 from concord.run.folder import check_run_folder, storage_faults
 from concord.run.state import CONFIG, EVALUATION, MODEL
@@ -123,15 +124,18 @@ def _facts(config: RunConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
 
 def _kept(config: RunConfig, name: str, evaluation: EvaluationConfig) -> Found | None:
     if name == HELD_OUT:
-        kept = read_json(config.out / EVALUATION) or {}
-        return {HELD_OUT: Evaluation(**kept["trained"])} if "trained" in kept else None
+        kept = read_evaluations(config.out / EVALUATION) or {}
+        return {HELD_OUT: kept["trained"]} if "trained" in kept else None
     path = config.out / FOLDER / f"{name}.json"
     content = read_json(path)
-    if content is None and path.exists():
-        set_aside(path)
-    if content is None or content.get("evaluation") != _facts(config, evaluation):
+    if content is not None and content.get("evaluation") != _facts(config, evaluation):
         return None
-    return {label: Evaluation(**values) for label, values in content["trained"].items()}
+    try:
+        return TypeAdapter(Found).validate_python((content or {}).get("trained"))
+    except ValidationError:
+        if path.exists():
+            set_aside(path)
+        return None
 
 
 def _keep(config: RunConfig, name: str, evaluation: EvaluationConfig, found: Found) -> None:

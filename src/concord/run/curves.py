@@ -43,8 +43,8 @@ def draw_curves(history: Sequence[Mapping[str, float]], rewards: Sequence[str], 
         if len(lines) > 1:
             axes.set_ylim(0, 1)
             axes.legend(frameon=False, fontsize=8)
-    with whole_file(path) as place:
-        figure.savefig(place, dpi=150, format="png")
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=150, format="png")
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:

@@ -23,9 +23,9 @@ FINISHED      is refused                                  does nothing, and says
 FOREIGN       is refused                                  is refused
 ============  ==========================================  =======================================================
 
-What is damaged (a file is missing, is shorter, or holds other bytes than its manifest says) counts as absent: the state is
-the one before. It is renamed to ``damaged-...`` and said. Reading a state changes nothing; the writer does that, under the
-folder's lock (:mod:`concord.core.lock`).
+What is damaged (a file is missing, is shorter, or holds other bytes than its manifest says) counts as absent: the
+state is the one before. It is renamed to ``damaged-...`` and said. Reading a state changes nothing; the writer does
+that, under the folder's lock (:mod:`concord.core.lock`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pathlib import Path
 from concord.core.durable import UNFINISHED, clear_unfinished, damage, read_json
 from concord.core.lock import LOCK
 from concord.engines.complete import Checkpoint, last_complete, set_damaged_aside
+from concord.run.evaluate import read_evaluations
 
 CONFIG, FACTS = "config.yaml", "run.json"
 MODEL, ROLLOUTS, CURVES, METRICS, EVALUATION = "model", "rollouts", "curves.png", "metrics.jsonl", "evaluation.json"
@@ -108,11 +109,11 @@ def standing(folder: Path, *, evaluated: bool, checksums: bool = True) -> Standi
     if not (folder / CONFIG).is_file():
         return Standing(folder, _before_config(folder))
     found = training(folder, checksums=checksums)
-    evaluation = read_json(folder / EVALUATION)
+    evaluations = read_evaluations(folder / EVALUATION)
     damaged = dict(found.damaged)
-    if evaluation is None and (folder / EVALUATION).exists():
-        damaged[folder / EVALUATION] = "it is no JSON object"
-    if found.state is State.TRAINED and (not evaluated or "trained" in (evaluation or {})):
+    if evaluations is None:
+        damaged[folder / EVALUATION] = "it does not hold evaluations"
+    if found.state is State.TRAINED and (not evaluated or "trained" in (evaluations or {})):
         return Standing(folder, State.FINISHED, None, damaged)
     return Standing(folder, found.state, found.checkpoint, damaged)
 

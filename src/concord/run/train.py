@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from concord.core.durable import read_json, write_whole
+from concord.core.durable import write_whole
 from concord.core.lock import locked
 from concord.rewards import RewardSet
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
 from concord.run.data import load_rows
-from concord.run.evaluate import Evaluation, evaluate
+from concord.run.evaluate import Evaluation, evaluate, read_evaluations
 from concord.run.folder import BESIDE, check_run_folder, open_run_folder, storage_faults
 from concord.run.live import LiveTable
 from concord.run.paths import model_source
@@ -246,5 +246,4 @@ def write_evaluations(folder: Path, **found: Evaluation | None) -> None:
 
 def _kept(folder: Path, name: str) -> Evaluation | None:
     """An evaluation from before an interruption."""
-    content = (read_json(folder / EVALUATION) or {}).get(name)
-    return None if content is None else Evaluation(**content)
+    return (read_evaluations(folder / EVALUATION) or {}).get(name)
