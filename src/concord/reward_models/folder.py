@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def check_folder(config: RewardModelConfig, resume: bool = False, *, checksums: 
     Raises:
         RunFolderError: it may not; the message says what is the way on.
     """
-    with storage_faults(config.out):
+    with storage_faults(config.out, partial(where, config, checksums=False)):
         check_free(config.out)
         found = where(config, checksums=checksums)
         check_state(found, resume)
@@ -101,10 +102,9 @@ def as_data(found: Mapping[str, Mapping[str, SetEvaluation]]) -> dict[str, Any]:
 
 def read_found(folder: Path) -> dict[str, dict[str, SetEvaluation]] | None:
     """Read the evaluations that a run has kept; None if it has not, or if the file holds something else."""
+    kept = _with_nan(read_json(folder / EVALUATION))
     try:
-        return TypeAdapter(dict[str, dict[str, SetEvaluation]]).validate_python(
-            _with_nan(read_json(folder / EVALUATION))
-        )
+        return TypeAdapter(dict[str, dict[str, SetEvaluation]]).validate_python(kept)
     except ValidationError:
         return None
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,8 @@ def train(config: RewardModelConfig, *, console: Console, resume: bool = False) 
         return read_found(config.out) or {}
     sets = eval_sets(config)
     work = _Work.of(config, console)
-    with storage_faults(config.out), _opened(config, work, resume):
+    stands = partial(where, config, checksums=False)
+    with storage_faults(config.out, stands), _opened(config, work, resume):
         for name, objective in config.objectives.items():
             if objective.residual_of is None:
                 work.train(name)

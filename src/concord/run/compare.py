@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,7 +23,7 @@ from concord.run.config import HELD_OUT, EvaluationConfig, RunConfig, load_confi
 from concord.run.evaluate import read_evaluations
 from concord.run.evaluations import Found, evaluate_sets, load_policy
 from concord.run.folder import check_run_folder, storage_faults
-from concord.run.state import CONFIG, EVALUATION, MODEL
+from concord.run.state import CONFIG, EVALUATION, MODEL, standing
 from concord.run.train import finished
 
 FOLDER = "evaluations"
@@ -100,7 +101,8 @@ def evaluate_member(
         RunFolderError: another process writes to the folder, or its disk does not take the results.
     """
     config, found, policy = member.config, {}, None
-    with storage_faults(config.out), locked(config.out):
+    stands = partial(standing, config.out, evaluated=config.data.eval is not None, checksums=False)
+    with storage_faults(config.out, stands), locked(config.out):
         for name, evaluation in evaluations.items():
             kept = _kept(config, name, evaluation)
             if kept is None:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ def check_run_folder(path: str | Path, config: RunConfig, resume: bool = False) 
             no difference.
     """
     folder = Path(path)
-    with storage_faults(folder):
+    stands = partial(standing, folder, evaluated=config.data.eval is not None, checksums=False)
+    with storage_faults(folder, stands):
         check_free(folder)
-        found = standing(folder, evaluated=config.data.eval is not None, checksums=False)
+        found = stands()
         check_state(found, resume)
         if resume and found.state is not State.OPENING:
             check_same(folder, load_config, config, BESIDE)
@@ -115,8 +117,12 @@ def begin(folder: Path, config: str, facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def storage_faults(folder: Path) -> Iterator[None]:
+def storage_faults(folder: Path, stands: Callable[[], Standing]) -> Iterator[None]:
     """Turn what a disk says (full, read-only, out of quota, broken) into one line that says where the run stands.
+
+    Args:
+        folder: of the run.
+        stands: reads where it stands.
 
     Raises:
         RunFolderError: the disk could not do what was asked.
@@ -127,12 +133,12 @@ def storage_faults(folder: Path) -> Iterator[None]:
         said = storage_fault(error, folder)
         if said is None:
             raise
-        raise RunFolderError(f"{folder}: {said}. {_stands(folder)}") from error
+        raise RunFolderError(f"{folder}: {said}. {_way_on(stands)}") from error
 
 
-def _stands(folder: Path) -> str:
+def _way_on(stands: Callable[[], Standing]) -> str:
     try:
-        found = standing(folder, evaluated=True, checksums=False)
+        found = stands()
     except OSError:
         return "Put that right and run the command again"
     begun = found.state not in (State.FREE, State.OPENING)

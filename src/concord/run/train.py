@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -78,7 +79,8 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
         if main:
             for form, names in _by_form(rewards).items():
                 console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
-        with storage_faults(config.out), _opened(config, rewards, console, resume) as found:
+        stands = functools.partial(standing, config.out, evaluated=config.data.eval is not None, checksums=False)
+        with storage_faults(config.out, stands), _opened(config, rewards, console, resume) as found:
             return _go_on(config, trainer, rewards, rows, found, console)
     finally:
         live.stop()
