@@ -195,9 +195,9 @@ def storage_fault(error: BaseException, folder: Path) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError):
-            inside = isinstance(seen.filename, str | Path) and Path(seen.filename).is_relative_to(folder)
-            if inside or seen.errno in _DISK:
-                return f"{seen.strerror or seen}{f' ({seen.filename})' if inside else ''}"
+            named = isinstance(seen.filename, str | Path)
+            if seen.errno in _DISK or (named and Path(seen.filename).is_relative_to(folder)):
+                return f"{seen.strerror or seen}{f' ({seen.filename})' if named else ''}"
         elif found := _RUST.search(str(seen)):
             return os.strerror(int(found[1]))
         elif isinstance(seen, RuntimeError) and _TORCH.search(str(seen)):

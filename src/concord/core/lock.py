@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -72,11 +73,12 @@ def locked(folder: Path) -> Iterator[None]:
         RunFolderError: another process holds the lock, or this one already does.
     """
     path, mine = folder / LOCK, Holder.this_process()
-    while not _placed(path, mine):
-        holder = _read(path)
-        if holder is not None and not holder.is_gone():
-            raise _in_use(folder, holder)
-        _take_away(path)
+    with _alone(folder):
+        while not _placed(path, mine):
+            holder = _read(path)
+            if holder is not None and not holder.is_gone():
+                raise _in_use(folder, holder)
+            path.unlink(missing_ok=True)
     try:
         yield
     finally:
@@ -136,16 +138,16 @@ def _created(path: Path, holder: Holder) -> bool:
     return True
 
 
-def _take_away(path: Path) -> None:
-    """Remove a lock whose process has ended; two that do so at once must not remove each other's."""
-    place = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
-    with suppress(FileNotFoundError):
-        os.rename(path, place)
-        holder = _read(place)
-        if holder is not None and not holder.is_gone():  # it was taken over in between
-            with suppress(FileExistsError):
-                os.link(place, path)
-        place.unlink(missing_ok=True)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others who want the lock waiting while a stale one is replaced, on file systems that can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> Holder | None:

@@ -16,7 +16,7 @@ from concord.core.durable import read_json, write_whole
 from concord.core.errors import ConfigError
 from concord.reward_models.config import RewardModelConfig, load_config
 from concord.reward_models.evaluate import SetEvaluation
-from concord.run.folder import begin, check_free, check_same, check_state, storage_faults
+from concord.run.folder import begin, check_free, check_same, check_state, check_writable, storage_faults
 from concord.run.state import EVALUATION, Standing, State, standing, training
 
 RESIDUAL, PLOT = "residual.json", "evaluation.png"
@@ -38,6 +38,8 @@ def check_folder(config: RewardModelConfig, resume: bool = False, *, checksums: 
         check_state(found, resume)
         if resume and found.state is not State.OPENING:
             check_same(config.out, load_config, config, BESIDE)
+        if found.state is not State.FINISHED:
+            check_writable(config.out)
     return found
 
 

@@ -84,16 +84,16 @@ def train(config: RewardModelConfig, *, console: Console, resume: bool = False) 
             console.print(f"{config.out} is finished: nothing to do", soft_wrap=True)
         return read_found(config.out) or {}
     sets = eval_sets(config)
-    work = _Work.of(config, console)
-    stands = partial(where, config, checksums=False)
-    with storage_faults(config.out, stands), _opened(config, work, resume):
-        for name, objective in config.objectives.items():
-            if objective.residual_of is None:
-                work.train(name)
-        found: Found = {}
-        if main:
-            _fit_residuals(config, work.fitted_on, console)
-            if sets:
+    found: Found = {}
+    with storage_faults(config.out, partial(where, config, checksums=False)):
+        work = _Work.of(config, console)
+        with _opened(config, work, resume):
+            for name, objective in config.objectives.items():
+                if objective.residual_of is None:
+                    work.train(name)
+            if main:
+                _fit_residuals(config, work.fitted_on, console)
+            if main and sets:
                 found = evaluate_run(config, sets, console=console)
                 write_evaluation(config.out, found)
     return found

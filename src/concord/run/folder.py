@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -46,6 +47,8 @@ def check_run_folder(path: str | Path, config: RunConfig, resume: bool = False) 
         check_state(found, resume)
         if resume and found.state is not State.OPENING:
             check_same(folder, load_config, config, BESIDE)
+        if found.state is not State.FINISHED:
+            check_writable(folder)
     return found
 
 
@@ -58,6 +61,17 @@ def check_free(folder: Path) -> None:
     if folder.is_file():
         raise RunFolderError(f"{folder} is a file; set another out")
     check_unlocked(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Ask whether this user may write to a run folder, or make it.
+
+    Raises:
+        RunFolderError: the folder, or the nearest one above it that exists, is read-only.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunFolderError(f"{folder}: {there} cannot be written to by this user; put that right, or set another out")
 
 
 def check_state(found: Standing, resume: bool) -> None:

@@ -73,15 +73,16 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
         return Trained(config.out, *(_kept(config.out, name) for name in ("base", "trained")))
     rewards = RewardSet(config.named_rewards())
     live = LiveTable(rewards.names, console)
+    stands = functools.partial(standing, config.out, evaluated=config.data.eval is not None, checksums=False)
     try:
-        trainer = build(config, rewards, live)
-        rows = _held_out_rows(config, trainer)
-        if main:
-            for form, names in _by_form(rewards).items():
-                console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
-        stands = functools.partial(standing, config.out, evaluated=config.data.eval is not None, checksums=False)
-        with storage_faults(config.out, stands), _opened(config, rewards, console, resume) as found:
-            return _go_on(config, trainer, rewards, rows, found, console)
+        with storage_faults(config.out, stands):
+            trainer = build(config, rewards, live)
+            rows = _held_out_rows(config, trainer)
+            if main:
+                for form, names in _by_form(rewards).items():
+                    console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
+            with _opened(config, rewards, console, resume) as found:
+                return _go_on(config, trainer, rewards, rows, found, console)
     finally:
         live.stop()
         rewards.close()
