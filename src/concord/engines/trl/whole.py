@@ -35,6 +35,9 @@ class WholeCheckpoints(Trainer):  # type: ignore[misc]
     _resumed = 0
     """The optimisation step that training resumes from."""
 
+    _total_train_tokens: int | None = None
+    """Those of the metric ``num_tokens``, in trainers that count them; TRL does not keep the count."""
+
     def train(self, resume_from_checkpoint: str | bool | None = None, *more: Any, **options: Any) -> Any:
         """Train; with a checkpoint of which no step is left, take its state over and train no step.
 
@@ -51,6 +54,8 @@ class WholeCheckpoints(Trainer):  # type: ignore[misc]
         elif resume_from_checkpoint:
             self._check_whole(Path(resume_from_checkpoint))
         self._resumed = _step_of(Path(resume_from_checkpoint)) if resume_from_checkpoint else 0
+        if resume_from_checkpoint and self._total_train_tokens is not None:
+            self._total_train_tokens = (manifest(Path(resume_from_checkpoint)) or {}).get("tokens") or 0
         output = super().train(resume_from_checkpoint or None, *more, **options)
         if self.state.global_step == self._initial_global_step and self.state.log_history:
             self.state.log_history.pop()  # the summary of a training without a step
@@ -98,8 +103,7 @@ class WholeCheckpoints(Trainer):  # type: ignore[misc]
             if self.args.should_save:
                 self._correct_best(staging, out)
                 _restrict(staging / name)
-                facts = {"step": self.state.global_step, "max_steps": self.state.max_steps}
-                seal(staging / name, out / name, {**facts, "resumable": not self.args.save_only_model})
+                seal(staging / name, out / name, self._said_of_it())
         finally:
             self._staging = None
             if self.args.should_save:
@@ -110,6 +114,15 @@ class WholeCheckpoints(Trainer):  # type: ignore[misc]
             rotate_checkpoints(str(out), save_total_limit=limit, best_model_checkpoint=best, use_mtime=True)
         if self.args.push_to_hub:
             super()._push_from_checkpoint(str(out / name))
+
+    def _said_of_it(self) -> dict[str, Any]:
+        """What a checkpoint's manifest says beside its files."""
+        return {
+            "step": self.state.global_step,
+            "max_steps": self.state.max_steps,
+            "resumable": not self.args.save_only_model,
+            "tokens": self._total_train_tokens,
+        }
 
     def _correct_best(self, staging: Path, out: Path) -> None:
         """Say of the best checkpoint, if it is this one, where it will be."""
@@ -152,6 +165,10 @@ class WholeCheckpoints(Trainer):  # type: ignore[misc]
 
     def _fill(self, folder: Path) -> None:
         """Write the files of the final model; every process calls this."""
+        if (tokenizer := getattr(self.processing_class, "backend_tokenizer", None)) is not None:
+            # Whether the last call padded would stand in its file.
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
         self.save_model(str(folder), _internal_call=True)
 
     def take_weights(self, folder: Path) -> None:
