@@ -7,7 +7,7 @@ rollouts, evaluation. A stop is SIGKILL, or a disk that says from this event on 
 or broken; the latter must end in one line and exit code 2. Some resumed runs are stopped too.
 
     python -m scripts.torture.kills                 every event of every kind of run: about an hour
-    python -m scripts.torture.kills --sample 12     an even spread, as in the tests
+    python -m scripts.torture.kills --sample 3      an even spread, as in the tests
 
 The counts are printed as JSON. Exit code 1: something was lost.
 """
@@ -320,10 +320,10 @@ def campaign(name: str, place: Path, sample: int | None, seed: int) -> dict[str,
     events = run.baseline()
     points = list(spread(sample or events, events))
     for number, at in enumerate(points):
-        run.stop(at, KILL, again=chance.randint(1, events) if number % 4 == 3 else None)
+        run.stop(at, KILL, again=chance.randint(1, events) if number % 3 == 2 else None)
     for number, at in enumerate(points[:: 4 if sample is None else 3]):
         run.stop(at, list(DISKS)[number % len(DISKS)])
-    for _ in range(len(points) // 4):
+    for _ in range(len(points) // 3):
         run.stop(None, KILL, after=chance.uniform(0.1, run.seconds))
     return {"events": events, **run.counts, "losses": run.losses}
 

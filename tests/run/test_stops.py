@@ -30,14 +30,14 @@ QUIET = Console(quiet=True)
 
 def test_killed_at_a_spread_of_file_events_and_on_failing_disks() -> None:
     """The campaign's own check: after every stop, the end is that of the uninterrupted run, to the bit."""
-    words = [sys.executable, "-m", "scripts.torture.kills", "--of", "train", "--sample", "4"]
+    words = [sys.executable, "-m", "scripts.torture.kills", "--of", "train", "--sample", "3"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)["train"]
     assert found["losses"] == []
-    assert found["kills"] == 5  # one of them at a random moment
+    assert found["kills"] == 4  # one of them at a random moment
     assert found["kills of resumed runs"] == 1
-    assert found["disks full"] == found["disks quota"] == 1
+    assert found["disks full"] == 1
     assert found["events"] > 100
 
 
