@@ -18,7 +18,8 @@ from concord.bench import Job, Run, RunFailed, jobs, method_of, run, run_all, su
 from concord.bench.overall import overall
 from concord.bench.page import write_page
 from concord.cli.main import app
-from concord.core.errors import ConcordError, ConfigError
+from concord.core.errors import ConcordError, ConfigError, RunFolderError
+from concord.core.lock import locked
 
 TINY = "bandit:steps=4,prompts=4,group=4"
 TEXT = "safety:steps=2,prompts=2,group=4"
@@ -66,6 +67,20 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert sum(again[path] == files[path] for path in files) == 1
     assert Job(TINY, "gdpo", 0).digest() != Job(TINY.replace("steps=4", "steps=5"), "gdpo", 0).digest()
     assert [one.points for one in first] == [tuple(run(job)) for job in wanted]
+
+
+def test_a_damaged_file_is_set_aside_and_its_run_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted, console = jobs([TINY], ["gdpo"], 1), Console(width=200)
+    first = run_all(wanted, tmp_path, processes=1, console=console)
+    (file,) = (tmp_path / "runs").iterdir()
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    (tmp_path / "runs" / f".{file.name}.unfinished").write_text("")
+    assert run_all(wanted, tmp_path, processes=1, console=console) == first
+    assert f"{file.name} is damaged: it holds no steps; set aside as damaged-{file.name}" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {file.name, f"damaged-{file.name}"}
+    with locked(tmp_path), pytest.raises(RunFolderError, match="is in use by process"):
+        run_all(wanted, tmp_path, processes=1, console=console)
 
 
 def test_a_run_that_fails_is_named(tmp_path: Path) -> None:

@@ -144,3 +144,13 @@ def test_a_missing_engine_is_named_with_its_extra(run: Run, monkeypatch: pytest.
     assert done.returncode == 2
     assert "is not installed; run: pip install 'concord-rl[train]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_the_disk_says_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(
+        "bench", "--tasks", "bandit:steps=1,prompts=2,group=2", "--methods", "gdpo", "--seeds", "1", "--out", "file/x"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: [Errno 20] Not a directory: ")
+    assert len(done.stderr.splitlines()) == 1

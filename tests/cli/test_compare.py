@@ -83,6 +83,10 @@ def test_methods_by_seeds_with_published_figures_and_again_from_where_it_was(
     content["trained"]["overall"]["rewards"]["early"] = 123.0
     kept.write_text(json.dumps(content))
     assert "123" in run(*words[:4], "--seeds", "1", "--json").stdout  # read, not made again
+    kept.write_text(kept.read_text()[:-20])
+    assert "123" not in run(*words[:4], "--seeds", "1", "--json").stdout  # nor from a damaged file
+    assert kept.with_name("damaged-letters.json").exists()
+    assert kept.stat().st_mode & 0o777 == 0o600
     changed = run(*words[:4], "--seeds", "1", "--json", "evaluations.letters.max_completion_length=2")
     assert "123" not in changed.stdout  # unless it is another evaluation
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,7 +140,55 @@ def test_train_compare_evaluate_again_and_use_as_a_reward(run: Run, base: Path, 
 
     taken = run("reward-model", str(tmp_path / "run.yaml"))
     assert taken.returncode == 2
-    assert "is not empty; set another out" in taken.stderr
+    assert "holds a run already; set another out, or resume (--resume)" in taken.stderr
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name / "model" / "model.safetensors").read_bytes() for name in ("plain", "dir")}
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_stands(run: Run, base: Path, tmp_path: Path) -> None:
+    """Cut back to what a kill leaves in the second model, with the probe's state; then at its end; then damaged."""
+    path = run_file(tmp_path, base)
+    words = ["reward-model", str(path), "engine.save_strategy=steps", "engine.save_steps=1"]
+    assert run(*words).returncode == 0
+    out = tmp_path / "runs" / "a"
+    want, found = weights(out), json.loads((out / "evaluation.json").read_text())
+
+    finished = run(*words, "--resume", "--json")
+    assert "is finished: nothing to do" in finished.stderr
+    assert json.loads(finished.stdout)["evaluations"] == found
+    other = run(*words, "--resume", "seed=3")
+    assert other.returncode == 2
+    assert "holds another run; it differs at seed (0 there, 3 here)" in other.stderr
+
+    (out / "evaluation.json").unlink()
+    shutil.rmtree(out / "dir" / "model")
+    shutil.rmtree(out / "dir" / "checkpoint-3")
+    (out / "dir" / "checkpoint-2" / "penalties.safetensors").unlink()
+    mended = run(*words, "--resume")
+    assert mended.returncode == 0, mended.stderr
+    assert "checkpoint-2 is damaged: penalties.safetensors is missing" in mended.stderr
+    assert weights(out) == want
+    assert json.loads((out / "evaluation.json").read_text()) == found
+
+    shutil.rmtree(out / "dir" / "model")  # the last checkpoint is at the end: no step is left
+    (out / "evaluation.json").write_text("{}}")
+    mended = run(*words, "--resume")
+    assert mended.returncode == 0, mended.stderr
+    assert "evaluation.json is damaged: it does not hold evaluations" in mended.stderr
+    assert weights(out) == want
+    assert json.loads((out / "evaluation.json").read_text()) == found
+
+
+def test_a_bad_value_shows_before_the_first_byte(run: Run, base: Path, tmp_path: Path) -> None:
+    path = run_file(tmp_path, base)
+    assert run("reward-model", str(path), "data.eval.held.path=none.jsonl").returncode == 2
+    with pytest.raises(ValueError, match="cosine_with"):  # of TRL's own; the message is another's to give
+        run("reward-model", str(path), "engine.lr_scheduler_type=cosine_with_hope")
+    out = tmp_path / "runs" / "a"
+    assert not out.exists() or not any(out.iterdir())
+    assert run("reward-model", str(path), "--resume").returncode == 2
 
 
 def test_the_scores_are_those_that_training_saw(run: Run, base: Path, tmp_path: Path) -> None:

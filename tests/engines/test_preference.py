@@ -12,7 +12,8 @@ from datasets import Dataset
 from peft import LoraConfig
 from trl import DPOConfig, DPOTrainer
 
-from concord.core.errors import ConfigError, MissingColumn
+from concord.core.durable import MANIFEST
+from concord.core.errors import ConfigError, MissingColumn, RunFolderError
 from concord.engines.trl.preference import LABELS, ConcordDPOConfig, ConcordDPOTrainer
 from tests.engines import tiny
 from tests.engines.preferences import options, ours, pairs, parameters, reference, theirs
@@ -177,6 +178,9 @@ def test_a_run_that_was_resumed_ends_with_the_bits_of_one_that_was_not(tmp_path:
     with pytest.raises(ConfigError, match="holds labels of 12 pairs, the training data has 8"):
         ours(tmp_path / "less", **shape, data=pairs(8)).train(resume_from_checkpoint=str(checkpoint))
     (checkpoint / LABELS).unlink()
+    with pytest.raises(RunFolderError, match=f"checkpoint-4 is damaged: {LABELS} is missing; resume from another"):
+        ours(tmp_path / "none", **shape).train(resume_from_checkpoint=str(checkpoint))
+    (checkpoint / MANIFEST).unlink()  # now it is somebody else's checkpoint
     with pytest.raises(ConfigError, match=f"holds no {LABELS}; it was not written by method 'power_dl'"):
         ours(tmp_path / "none", **shape).train(resume_from_checkpoint=str(checkpoint))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from concord.core.durable import MANIFEST
 from concord.core.errors import ConfigError, MissingColumn
 from concord.functional.correlation import pearson
 from concord.functional.mutual_information import club
@@ -204,6 +205,7 @@ def test_a_resumed_run_ends_at_the_same_bits(tmp_path: Path) -> None:
     for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other)
     (tmp_path / "checkpoint-4" / PENALTIES).unlink()
+    (tmp_path / "checkpoint-4" / MANIFEST).unlink()  # as of another trainer's
     with pytest.raises(ConfigError, match="holds no penalties"):
         tiny.trainer(tmp_path, BOTH, **changes).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
 

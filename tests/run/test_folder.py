@@ -55,12 +55,29 @@ def test_an_empty_folder_is_free(config: RunConfig) -> None:
 
 def test_a_folder_that_holds_a_run_is_refused(config: RunConfig) -> None:
     open_run_folder(config.out, config, REWARDS)
+    (config.out / "rollouts").mkdir()
+    (config.out / "rollouts" / "rollouts_00000000.parquet").write_bytes(b"")
     before = (config.out / "config.yaml").read_text()
     other = config.model_copy(update={"seed": 6})
     for attempt in (config, other):
         with pytest.raises(RunFolderError, match="holds a run already; set another out, or resume"):
             open_run_folder(config.out, attempt, REWARDS)
     assert (config.out / "config.yaml").read_text() == before
+
+
+def test_a_folder_in_which_nothing_was_trained_is_made_anew(config: RunConfig) -> None:
+    """Also for another configuration: a start that failed does not block its corrected rerun."""
+    open_run_folder(config.out, config, REWARDS)
+    (config.out / "evaluation.json").write_text("{}")
+    other = config.model_copy(update={"seed": 6})
+    open_run_folder(config.out, other, REWARDS)
+    assert load_config(config.out / "config.yaml") == other
+    assert not (config.out / "evaluation.json").exists()  # of the other configuration
+
+
+def test_what_could_hold_a_secret_is_for_its_owner(config: RunConfig) -> None:
+    folder = open_run_folder(config.out, config, REWARDS)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 def test_a_folder_that_holds_something_else_is_refused(config: RunConfig, tmp_path: Path) -> None:
@@ -116,7 +133,7 @@ def test_a_write_that_fails_leaves_no_run(config: RunConfig, monkeypatch: pytest
     monkeypatch.setattr(os, "fsync", disk_full)
     with pytest.raises(OSError, match="no space left"):
         open_run_folder(config.out, config, REWARDS)
-    assert not (config.out / "config.yaml").exists()
+    assert list(config.out.iterdir()) == []
 
 
 def test_resuming_with_other_reward_code_warns(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +13,7 @@ from concord.bench import statistics
 from concord.bench.named import task_of
 from concord.bench.runner import Run
 from concord.bench.summary import Summary, TaskSummary
+from concord.core.durable import write_whole
 from concord.report.page import render
 from concord.report.page.axis import SHARE
 from concord.report.page.charts import Line, LineChart, line_chart
@@ -57,9 +57,7 @@ def write_page(summary: Summary, runs: Sequence[Run], path: Path, *, command: st
         )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, text)
 
 
 def overview(summary: Summary) -> Table:

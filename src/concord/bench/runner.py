@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,7 +18,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from concord.bench.trial import Job, Point, run
+from concord.core.durable import clear_unfinished, read_json, set_aside, whole_file, write_whole
 from concord.core.errors import ConcordError, MissingExtra
+from concord.core.lock import locked
 
 RUNS, PARQUET = "runs", "results.parquet"
 
@@ -50,24 +51,41 @@ def run_all(wanted: Sequence[Job], folder: Path, *, processes: int, console: Con
 
     Args:
         wanted: the runs.
-        folder: keeps a file a run.
+        folder: keeps a file a run. A file that is damaged is set aside (renamed), and its run made again.
         processes: at a time, with one thread each; with 1 it is this very process.
         console: where the progress bar is drawn.
 
     Raises:
         UnknownName, ConfigError: a task or method that there is not, before any run.
         RunFailed: a run raised, or its process died; what was finished stays, and the same command goes on from there.
+        RunFolderError: another process writes to the folder.
     """
     places = {job: _place(job, folder) for job in wanted}
-    missing = [job for job, place in places.items() if not place.is_file()]
     (folder / RUNS).mkdir(parents=True, exist_ok=True)
-    with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("Running", total=len(wanted), completed=len(wanted) - len(missing))
-        if min(processes, len(missing)) > 1:
-            _run_apart({job: places[job] for job in missing}, processes, lambda: progress.advance(bar))
-        else:
-            _run_here({job: places[job] for job in missing}, lambda: progress.advance(bar))
-    return [Run(job, tuple(json.loads(place.read_text())["points"])) for job, place in places.items()]
+    with locked(folder):
+        clear_unfinished(folder)
+        kept = {job: _kept(place, console) for job, place in places.items()}
+        missing = {job: place for job, place in places.items() if kept[job] is None}
+        with Progress(console=console, transient=True) as progress:
+            bar = progress.add_task("Running", total=len(wanted), completed=len(wanted) - len(missing))
+            if min(processes, len(missing)) > 1:
+                _run_apart(missing, processes, lambda: progress.advance(bar))
+            else:
+                _run_here(missing, lambda: progress.advance(bar))
+        kept |= {job: _kept(place, console) for job, place in missing.items()}
+    return [Run(job, points) for job, points in kept.items() if points is not None]
+
+
+def _kept(place: Path, console: Console) -> tuple[Point, ...] | None:
+    """The steps of a run that was made; None if it was not."""
+    content = read_json(place)
+    if content is not None and isinstance(content.get("points"), list):
+        return tuple(content["points"])
+    if place.exists():
+        console.print(
+            f"{place.name} is damaged: it holds no steps; set aside as {set_aside(place).name}", soft_wrap=True
+        )
+    return None
 
 
 def _run_apart(places: Mapping[Job, Path], processes: int, advance: Callable[[], None]) -> None:
@@ -113,9 +131,8 @@ def write_parquet(runs: Sequence[Run], folder: Path) -> Path:
     rows |= {name: pa.array([p.get(name) for r in runs for p in r.points], pa.float64()) for name in names}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PARQUET
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.table(rows), partial)
-    os.replace(partial, path)
+    with whole_file(path) as place:
+        pq.write_table(pa.table(rows), place)
     return path
 
 
@@ -127,9 +144,7 @@ def _place(job: Job, folder: Path) -> Path:
 
 def _make(job: Job, place: Path) -> None:
     points = run(job)
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({"task": job.task, "method": job.method, "seed": job.seed, "points": points}))
-    os.replace(partial, place)
+    write_whole(place, json.dumps({"task": job.task, "method": job.method, "seed": job.seed, "points": points}))
 
 
 @contextmanager

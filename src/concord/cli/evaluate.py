@@ -28,9 +28,8 @@ def command(
     from concord.engines.defaults import GRPO
     from concord.run.config import HELD_OUT, load_config
     from concord.run.evaluations import Found, chosen, evaluate_sets, load_policy
-    from concord.run.folder import CONFIG
     from concord.run.quiet import hush
-    from concord.run.train import MODEL
+    from concord.run.state import CONFIG, MODEL
 
     folder = Path(run)
     config = load_config(folder / CONFIG if folder.is_dir() else run, overrides or [])

@@ -38,17 +38,19 @@ app = typer.Typer(cls=_TrainByDefault, no_args_is_help=True, help="Train reward 
 def train(
     run: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships.")],
     overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in the folder, from where it stands.")] = False,
     json: Json = False,
 ) -> None:
     """Train a reward model for every objective of a run, and compare them on held-out pairs."""
     from concord.reward_models.config import load_config
-    from concord.reward_models.folder import EVALUATION, PLOT, as_data
+    from concord.reward_models.folder import PLOT, as_data
     from concord.reward_models.train import train
     from concord.run.quiet import hush
+    from concord.run.state import EVALUATION
 
     config = load_config(run, overrides or [])
     hush()
-    found = train(config, console=output.stderr)
+    found = train(config, console=output.stderr, resume=resume)
     if json:
         output.print_json({"run": str(config.out), "evaluations": as_data(found)})
         return
@@ -75,8 +77,8 @@ def evaluate(
     from concord.reward_models.evaluate import evaluate
     from concord.reward_models.folder import as_data
     from concord.reward_models.train import eval_sets, evaluate_run, load_model, write_evaluation
-    from concord.run.folder import CONFIG
     from concord.run.quiet import hush
+    from concord.run.state import CONFIG
 
     folder = Path(run)
     config = load_config(folder / CONFIG if folder.is_dir() else run, overrides or [])

@@ -13,7 +13,7 @@ from concord.cli import output
 def command(
     run: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, any number of them.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in the folder, from its last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in the folder, from where it stands.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a policy with several rewards, and compare it with its base on held-out prompts."""
@@ -21,7 +21,8 @@ def command(
 
     config = load_config(run, overrides or [])  # before what takes seconds to import: a mistake is said at once
     from concord.run.quiet import hush
-    from concord.run.train import CURVES, MODEL, ROLLOUTS, train
+    from concord.run.state import CURVES, MODEL, ROLLOUTS
+    from concord.run.train import train
 
     hush()
     console = output.stderr if json else output.stdout

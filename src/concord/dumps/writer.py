@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from concord.core.durable import whole_file
 from concord.core.errors import DumpError, MissingExtra
 from concord.core.moments import group_sum
 from concord.core.rollouts import Rollouts
@@ -86,9 +86,8 @@ def write(
 
 def _put(pq: Any, table: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")  # written beside its place and moved there
-    pq.write_table(table, partial, compression="zstd")
-    os.replace(partial, path)
+    with whole_file(path) as place:
+        pq.write_table(table, place, compression="zstd")
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from concord.core.durable import whole_file
 from concord.core.errors import ConfigError
 
 
@@ -40,7 +41,8 @@ def save(path: Path, tree: Any) -> None:
 
     header = json.dumps(plain(tree))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"tree": header})
+    with whole_file(path) as place:
+        save_file(tensors, place, metadata={"tree": header})
 
 
 def load(path: Path, device: Any = "cpu") -> Any:

@@ -55,6 +55,13 @@ METHODS: dict[str, tuple[str, ...]] = {
     "_save_optimizer_and_scheduler": ("output_dir",),
     "_load_optimizer_and_scheduler": ("checkpoint",),
     "_log_completion_extra": ("column", "values"),
+    "_get_output_dir": ("trial",),
+    "_load_from_checkpoint": ("resume_from_checkpoint",),
+    "_push_from_checkpoint": ("checkpoint_folder",),
+    "_run_epoch": (),
+    "_save_checkpoint": ("model", "trial"),
+    "create_model_card": (),
+    "save_model": ("output_dir", "_internal_call"),
     "train": ("resume_from_checkpoint",),
 }
 """Methods of GRPOTrainer that are overridden or called, and the parameters relied on."""

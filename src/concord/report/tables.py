@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from concord.core.durable import write_whole
 from concord.report.analysis import Analysis
 
 Row = dict[str, Any]
@@ -24,7 +26,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "analysis.json"
-    whole.write_text(json.dumps(analysis.to_dict(), indent=1), encoding="utf-8")
+    write_whole(whole, json.dumps(analysis.to_dict(), indent=1))
     written = [whole]
     for name, rows in tables(analysis).items():
         if rows:
@@ -76,11 +78,11 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Row:
 
 def _write_csv(path: Path, rows: list[Row]) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    # Text may hold half of a surrogate pair, which UTF-8 does not have.
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(map(_cell, columns))
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(map(_cell, columns))
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    write_whole(path, text.getvalue())
 
 
 def _cell(value: Any) -> Any:

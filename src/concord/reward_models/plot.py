@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from concord.core.durable import whole_file
 from concord.reward_models.evaluate import SetEvaluation
 from concord.reward_models.measures import RATIOS
 
@@ -33,7 +34,8 @@ def draw(found: Mapping[str, Mapping[str, SetEvaluation]], path: Path) -> None:
         _links(row[2], {model: evaluations[name] for model, evaluations in found.items()})
         _dress(row, name, next(iter(found.values()))[name].accuracy.pairs)
     axes[0][0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
+    with whole_file(path) as place:
+        figure.savefig(place, dpi=130, format="png")
 
 
 def _accuracy(axes: Any, evaluation: SetEvaluation, model: str, color: str, shift: float) -> None:

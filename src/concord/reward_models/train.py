@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 
+from concord.core.durable import write_whole
+from concord.core.lock import locked
 from concord.engines.defaults import REWARD_MODEL
 from concord.engines.pretrained import check_model, in_base, load_tokenizer
 from concord.reward_models.biases import label
 from concord.reward_models.config import ObjectiveConfig, RewardModelConfig, SourceConfig
 from concord.reward_models.evaluate import SetEvaluation, evaluate
 from concord.reward_models.folder import (
-    EVALUATION,
-    METRICS,
-    MODEL,
     PLOT,
+    RESIDUAL,
     as_data,
     check_folder,
     open_folder,
+    read_found,
     read_slope,
+    where,
     write_slope,
 )
 from concord.reward_models.pairs import Pair, Pairs
@@ -35,8 +40,10 @@ from concord.reward_models.residual import length_slope
 from concord.reward_models.rows import tokenised
 from concord.reward_models.score import score
 from concord.rewards.model import RewardModel
+from concord.run.folder import storage_faults
 from concord.run.paths import model_source
 from concord.run.receivers import adapter, trainer_arguments
+from concord.run.state import EVALUATION, METRICS, MODEL, State, recover, training
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,11 +58,18 @@ FITTED_ON = 2000
 """Pairs that a residual's slope is fitted on, at most."""
 
 
-def train(config: RewardModelConfig, *, console: Console) -> Found:
+def train(config: RewardModelConfig, *, console: Console, resume: bool = False) -> Found:
     """Train a model for every objective, and evaluate it on every set of ``data.eval``.
 
     The run folder gets the resolved configuration, for every objective a folder with the model (one output, in
-    safetensors) and what was logged, and ``evaluation.json`` and ``evaluation.png``.
+    safetensors) and what was logged, and ``evaluation.json`` and ``evaluation.png``. All inputs are read and checked
+    before the first of these.
+
+    Args:
+        config: of the run.
+        console: where progress is shown.
+        resume: go on with the run in the folder from where it stands: models that are whole stay, the others are
+            trained from their last complete checkpoint. If the run is finished, do nothing but read its evaluation.
 
     Returns:
         Evaluations by objective and set; empty without ``data.eval``.
@@ -66,31 +80,101 @@ def train(config: RewardModelConfig, *, console: Console) -> Found:
     """
     from accelerate import PartialState
 
-    process = PartialState()
-    if process.is_main_process:
-        check_folder(config.out)
-    _arguments(config, config.out)  # what TRL or PEFT refuses shows before anything is read
+    main = PartialState().is_main_process
+    finished = main and check_folder(config, resume).state is State.FINISHED
+    if _shared(finished and where(config).state is State.FINISHED):
+        if main:
+            console.print(f"{config.out} is finished: nothing to do", soft_wrap=True)
+        return read_found(config.out) or {}
+    arguments(config, config.out)  # what TRL or PEFT refuses shows before anything is read
     adapter(config.peft, task_type="SEQ_CLS")
-    pairs = _joined(config.data.train)
-    fitted_on = _joined(config.data.calibrate) or pairs
     sets = eval_sets(config)
-    labels = _labels(config, pairs)
-    tokenizer = _tokenizer(config)
-    if process.is_main_process:
-        counts = {bias: Counter(map(str, found)) for biases in labels.values() for bias, found in biases.items()}
-        open_folder(config, counts)
-    process.wait_for_everyone()
-    for name, objective in config.objectives.items():
-        if objective.residual_of is None:
-            _train_one(config, name, tokenizer, pairs, labels[name], console)
-    if process.is_main_process:
-        _fit_residuals(config, fitted_on, console)
     found: Found = {}
-    if process.is_main_process and sets:
-        found = evaluate_run(config, sets, console=console)
-        write_evaluation(config.out, found)
-    process.wait_for_everyone()
+    with storage_faults(config.out, partial(where, config, checksums=False)):
+        work = _Work.of(config, console)
+        with _opened(config, work, resume):
+            for name, objective in config.objectives.items():
+                if objective.residual_of is None:
+                    work.train(name)
+            if main:
+                _fit_residuals(config, work.fitted_on, console)
+            if main and sets:
+                found = evaluate_run(config, sets, console=console)
+                write_evaluation(config.out, found)
     return found
+
+
+@dataclass
+class _Work:
+    """What reward models are trained on, read and checked; the first trainer is built with it."""
+
+    config: RewardModelConfig
+    console: Console
+    pairs: Sequence[Pair]
+    fitted_on: Sequence[Pair]
+    labels: Labels
+    tokenizer: PreTrainedTokenizerBase
+    built: dict[str, RewardModelTrainer]
+
+    @classmethod
+    def of(cls, config: RewardModelConfig, console: Console) -> _Work:
+        pairs = _joined(config.data.train)
+        fitted_on = _joined(config.data.calibrate) or pairs
+        work = cls(config, console, pairs, fitted_on, _labels(config, pairs), _tokenizer(config), {})
+        trained = [name for name, objective in config.objectives.items() if objective.residual_of is None]
+        for name in trained:
+            arguments(config, config.out / name)
+        work.built[trained[0]] = work._build(trained[0])
+        return work
+
+    def train(self, name: str) -> None:
+        """Train one objective from where it stands, unless its model is whole."""
+        folder = self.config.out / name
+        found = training(folder, checksums=False)  # the damaged is set aside by now
+        if found.state is State.TRAINED:
+            return
+        bar = Bar(f"Training {name}", self.console)
+        trainer = self.built.pop(name, None) or self._build(name)
+        trainer.add_callback(bar)
+        try:
+            trainer.train(resume_from_checkpoint=None if found.checkpoint is None else str(found.checkpoint.path))
+        finally:
+            bar.stop()
+        if trainer.accelerator.is_main_process:
+            history = trainer.state.log_history
+            write_whole(folder / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
+        trainer.save_whole(folder / MODEL)
+
+    def _build(self, name: str) -> RewardModelTrainer:
+        objective = self.config.objectives[name]
+        return build(self.config, objective, self.config.out / name, self.tokenizer, self.pairs, self.labels[name])
+
+
+@contextlib.contextmanager
+def _opened(config: RewardModelConfig, work: _Work, resume: bool) -> Iterator[None]:
+    """Hold the run folder and put it in order."""
+    from accelerate import PartialState
+
+    process = PartialState()
+    with contextlib.ExitStack() as held:
+        if process.is_main_process:
+            config.out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(config.out))
+            if check_folder(config, resume).state is State.OPENING or not resume:
+                counts = {b: Counter(map(str, found)) for labels in work.labels.values() for b, found in labels.items()}
+                open_folder(config, counts)
+            for line in recover(where(config)):
+                work.console.print(line, style="yellow", soft_wrap=True)
+        process.wait_for_everyone()
+        yield
+        process.wait_for_everyone()
+
+
+def _shared(value: bool) -> bool:
+    """Give every process what the main one has."""
+    from accelerate.utils import broadcast_object_list
+
+    return bool(broadcast_object_list([value])[0])
 
 
 def evaluate_run(config: RewardModelConfig, sets: Mapping[str, Sequence[Pair]], *, console: Console) -> Found:
@@ -124,26 +208,8 @@ def eval_sets(config: RewardModelConfig) -> dict[str, tuple[Pair, ...]]:
 def write_evaluation(folder: Path, found: Found) -> None:
     """Keep evaluations as JSON and as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / EVALUATION).write_text(json.dumps(as_data(found), indent=2) + "\n", encoding="utf-8")
     draw(found, folder / PLOT)
-
-
-def _train_one(
-    config: RewardModelConfig,
-    name: str,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[Pair],
-    labels: Mapping[str, list[int]],
-    console: Console,
-) -> None:
-    bar = Bar(f"Training {name}", console)
-    trainer = build(config, config.objectives[name], config.out / name, tokenizer, pairs, labels)
-    trainer.add_callback(bar)
-    try:
-        trainer.train()
-    finally:
-        bar.stop()
-    _save(trainer, config.out / name)
+    write_whole(folder / EVALUATION, json.dumps(as_data(found), indent=2) + "\n")  # last: it says that all is there
 
 
 def _joined(sources: Mapping[str, SourceConfig]) -> tuple[Pair, ...]:
@@ -153,9 +219,22 @@ def _joined(sources: Mapping[str, SourceConfig]) -> tuple[Pair, ...]:
 def _fit_residuals(config: RewardModelConfig, pairs: Sequence[Pair], console: Console) -> None:
     some = pairs[:: -(-len(pairs) // FITTED_ON)]
     for name, objective in config.objectives.items():
-        if objective.residual_of is not None:
+        if objective.residual_of is not None and not (config.out / name / RESIDUAL).exists():
             scores = score(_model(config, objective.residual_of), some, console=console, title=f"Fitting {name}")
             write_slope(config.out / name, objective.residual_of, length_slope(scores))
+
+
+def arguments(config: RewardModelConfig, folder: Path) -> RewardConfig:
+    """TRL's arguments for the training in a folder."""
+    from trl import RewardConfig
+
+    options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
+    if REWARD_MODEL.read(config.engine, "use_cpu") or not torch.accelerator.is_available():
+        options |= {"bf16": False, "dataloader_pin_memory": False}
+    options |= config.engine
+    given = REWARD_MODEL.read(config.engine, "model_init_kwargs") or {}
+    options["model_init_kwargs"] = {"use_safetensors": True, **given}
+    return trainer_arguments(RewardConfig, options, output_dir=str(folder), seed=config.seed)
 
 
 def build(
@@ -171,7 +250,7 @@ def build(
 
     from concord.reward_models.trainer import RewardModelTrainer
 
-    args = _arguments(config, folder)
+    args = arguments(config, folder)
     source = model_source(config.model)
     init = {"num_labels": 1, **args.model_init_kwargs}
     allowed = config.allow_missing_weights
@@ -188,34 +267,6 @@ def build(
     )
     trainer.remove_callback(PrinterCallback)  # the bar says it
     return trainer
-
-
-def _arguments(config: RewardModelConfig, folder: Path) -> RewardConfig:
-    from trl import RewardConfig
-
-    options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
-    if REWARD_MODEL.read(config.engine, "use_cpu") or not torch.accelerator.is_available():
-        options |= {"bf16": False, "dataloader_pin_memory": False}
-    options |= config.engine
-    options["model_init_kwargs"] = {
-        "use_safetensors": True,
-        **(REWARD_MODEL.read(config.engine, "model_init_kwargs") or {}),
-    }
-    return trainer_arguments(RewardConfig, options, output_dir=str(folder), seed=config.seed)
-
-
-def _save(trainer: RewardModelTrainer, folder: Path) -> None:
-    """A checkpoint that loads by itself: an adapter is merged into its base."""
-    if trainer.accelerator.is_main_process:
-        history = trainer.state.log_history
-        (folder / METRICS).write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if not hasattr(model, "merge_and_unload"):
-        trainer.save_model(str(folder / MODEL))
-    elif trainer.accelerator.is_main_process:
-        model.merge_and_unload().save_pretrained(folder / MODEL)
-        trainer.processing_class.save_pretrained(folder / MODEL)
-    trainer.accelerator.wait_for_everyone()
 
 
 def _labels(config: RewardModelConfig, pairs: Sequence[Pair]) -> Labels:

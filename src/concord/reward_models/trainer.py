@@ -13,6 +13,7 @@ from torch import Tensor
 from trl import RewardTrainer
 
 from concord.core.errors import ConfigError, MissingColumn
+from concord.engines.trl.whole import WholeCheckpoints
 from concord.reward_models.batch import BIAS, LENGTH, PairBatch
 from concord.reward_models.objective import Objective
 from concord.reward_models.readout import Readout
@@ -20,7 +21,7 @@ from concord.reward_models.readout import Readout
 PENALTIES = "penalties.safetensors"
 
 
-class RewardModelTrainer(RewardTrainer):  # type: ignore[misc]
+class RewardModelTrainer(WholeCheckpoints, RewardTrainer):  # type: ignore[misc]
     """``RewardTrainer`` whose loss is Bradley-Terry plus the objective's penalties.
 
     A penalty is computed over all pairs of an update (``objective.over``), also when the update is split into
@@ -135,6 +136,15 @@ class RewardModelTrainer(RewardTrainer):  # type: ignore[misc]
                 for name, value in penalty.probe.state_dict().items()
             }
             save_file(tensors, Path(output_dir, PENALTIES))
+
+    def _fill(self, folder: Path) -> None:
+        """A model that loads by itself: an adapter is merged into its base."""
+        model = self.accelerator.unwrap_model(self.model)
+        if not hasattr(model, "merge_and_unload"):
+            super()._fill(folder)
+        elif self.accelerator.is_main_process:
+            model.merge_and_unload().save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

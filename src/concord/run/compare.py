@@ -9,19 +9,24 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from concord.core.durable import read_json, set_aside, write_whole
 from concord.core.errors import RunFolderError
+from concord.core.lock import locked
 from concord.engines.defaults import GRPO
 from concord.run.config import HELD_OUT, EvaluationConfig, RunConfig, load_config
-from concord.run.evaluate import Evaluation
+from concord.run.evaluate import read_evaluations
 from concord.run.evaluations import Found, completion_limit, evaluate_sets, load_policy
-from concord.run.folder import CONFIG, check_run_folder, write_whole
+from concord.run.folder import check_run_folder, storage_faults
 from concord.run.paths import escaped
-from concord.run.train import EVALUATION, MODEL, finished
+from concord.run.state import CONFIG, EVALUATION, MODEL, standing
+from concord.run.train import finished
 
 FOLDER = "evaluations"
 
@@ -76,7 +81,7 @@ def train_member(member: Member, launcher: Sequence[str], output: TextIO | None 
         output: where the process prints; None = to stdout.
 
     Raises:
-        RunFolderError: the process ended with a fault.
+        RunFolderError: the process ended with a fault, or another one trains in the folder.
     """
     if finished(member.config):
         return
@@ -92,16 +97,22 @@ def train_member(member: Member, launcher: Sequence[str], output: TextIO | None 
 def evaluate_member(
     member: Member, evaluations: dict[str, EvaluationConfig], *, batch_size: int = 64, console: Console | None = None
 ) -> dict[str, Found]:
-    """What a trained run's evaluations found, by name; kept in its folder, and read from there the next time."""
+    """What a trained run's evaluations found, by name; kept in its folder, and read from there the next time.
+
+    Raises:
+        RunFolderError: another process writes to the folder, or its disk does not take the results.
+    """
     config, found, policy = member.config, {}, None
-    for name, evaluation in evaluations.items():
-        kept = _kept(config, name, evaluation)
-        if kept is None:
-            policy = policy or load_policy(str(config.out / MODEL), on_cpu=GRPO.read(config.engine, "use_cpu"))
-            title = f"Evaluating {member.label}, seed {config.seed}, {name}"
-            kept = evaluate_sets(config, evaluation, policy, batch_size=batch_size, console=console, title=title)
-            _keep(config, name, evaluation, kept)
-        found[name] = kept
+    stands = partial(standing, config.out, evaluated=config.data.eval is not None, checksums=False)
+    with storage_faults(config.out, stands), locked(config.out):
+        for name, evaluation in evaluations.items():
+            kept = _kept(config, name, evaluation)
+            if kept is None:
+                policy = policy or load_policy(str(config.out / MODEL), on_cpu=GRPO.read(config.engine, "use_cpu"))
+                title = f"Evaluating {member.label}, seed {config.seed}, {name}"
+                kept = evaluate_sets(config, evaluation, policy, batch_size=batch_size, console=console, title=title)
+                _keep(config, name, evaluation, kept)
+            found[name] = kept
     return found
 
 
@@ -123,17 +134,23 @@ def _facts(config: RunConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
 
 def _kept(config: RunConfig, name: str, evaluation: EvaluationConfig) -> Found | None:
     if name == HELD_OUT:
-        found = json.loads((config.out / EVALUATION).read_text(encoding="utf-8"))
-        return {HELD_OUT: Evaluation(**found["trained"])}
+        kept = read_evaluations(config.out / EVALUATION) or {}
+        return {HELD_OUT: kept["trained"]} if "trained" in kept else None
     path = config.out / FOLDER / f"{name}.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if content.get("evaluation") != _facts(config, evaluation):
+    content = read_json(path)
+    if content is not None and content.get("evaluation") != _facts(config, evaluation):
         return None
-    return {label: Evaluation(**values) for label, values in content["trained"].items()}
+    try:
+        return TypeAdapter(Found).validate_python((content or {}).get("trained"))
+    except ValidationError:
+        if path.exists():
+            set_aside(path)
+        return None
 
 
 def _keep(config: RunConfig, name: str, evaluation: EvaluationConfig, found: Found) -> None:
     (config.out / FOLDER).mkdir(exist_ok=True)
     values = {label: dataclasses.asdict(value) for label, value in found.items()}
     content = {"evaluation": _facts(config, evaluation), "trained": values}
-    write_whole(config.out / FOLDER / f"{name}.json", json.dumps(content, indent=2) + "\n")
+    # The address of a reward's server may hold a key.
+    write_whole(config.out / FOLDER / f"{name}.json", json.dumps(content, indent=2) + "\n", private=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from concord.core.durable import whole_file
 from concord.run.live import SHARES, known, reward_metric
 
 _WINDOW = 5
@@ -42,7 +43,8 @@ def draw_curves(history: Sequence[Mapping[str, float]], rewards: Sequence[str], 
         if len(lines) > 1:
             axes.set_ylim(0, 1)
             axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150)
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=150, format="png")
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import track
 
+from concord.core.durable import read_json
 from concord.rewards import RewardBatch, RewardSet
 
 if TYPE_CHECKING:
@@ -88,6 +91,16 @@ def evaluate(
         length=sum(lengths) / len(lengths),
         unfinished=unfinished / len(lengths),
     )
+
+
+def read_evaluations(path: Path) -> dict[str, Evaluation] | None:
+    """Read the evaluations that a run has kept, by name; {} if there is no file, None if it holds something else."""
+    if not path.exists():
+        return {}
+    try:
+        return TypeAdapter(dict[str, Evaluation]).validate_python(read_json(path))
+    except ValidationError:
+        return None
 
 
 def _generate(

@@ -72,12 +72,15 @@ class LiveTable(TrainerCallback):  # type: ignore[misc]
             self._live.update(self._picture())
 
     def stop(self) -> None:
-        """Give the terminal back, also where training was broken off."""
-        self._live.stop()
+        """Give the terminal back, also where training was broken off; the table stays."""
+        if self._live.is_started:
+            self._live.update(self._table())
+            self._live.stop()
+            if not self._live.console.is_terminal:  # where the table is printed without an end of line
+                self._live.console.line()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            self._live.update(self._table())
             self.stop()
 
     def _means(self) -> list[float]:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from concord.core.durable import write_whole
+from concord.core.lock import locked
 from concord.engines.defaults import GRPO
 from concord.engines.pretrained import check_model, load_tokenizer
 from concord.rewards import RewardSet
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
 from concord.run.data import load_rows
-from concord.run.evaluate import Evaluation, evaluate
-from concord.run.folder import BESIDE, check_run_folder, open_run_folder
+from concord.run.evaluate import Evaluation, evaluate, read_evaluations
+from concord.run.folder import BESIDE, check_run_folder, open_run_folder, storage_faults
 from concord.run.live import LiveTable
 from concord.run.paths import model_source
 from concord.run.receivers import adapter, refusals, trainer_arguments
 from concord.run.rewards import check_templates
+from concord.run.state import CURVES, EVALUATION, METRICS, MODEL, ROLLOUTS, Standing, State, recover, standing
 
 if TYPE_CHECKING:
-    from concord.engines.trl import ConcordTrainer
+    from datasets import Dataset
 
-MODEL = "model"
-ROLLOUTS = "rollouts"
-CURVES = "curves.png"
-METRICS = "metrics.jsonl"
-EVALUATION = "evaluation.json"
+    from concord.engines.trl import ConcordTrainer
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
     The run folder gets the resolved configuration, the rollouts of every step (``rollouts/``), TRL's
     checkpoints, the metrics of every step (``metrics.jsonl``), their curves (``curves.png``), the
     policy (``model/``), and, with ``data.eval``, the evaluation of base and trained policy
-    (``evaluation.json``).
+    (``evaluation.json``). All inputs are read and checked before the first of these. :mod:`concord.run.state` says
+    what a stop at any instant leaves, and how it goes on.
 
     Args:
         config: of the run.
         console: where progress is shown, by the main process.
-        resume: go on with the run in the folder, from its last checkpoint.
+        resume: go on with the run in the folder from where it stands; if it is finished, do nothing.
 
     Raises:
         ConfigError, RunFolderError, RewardError: before the first step wherever that can be known.
@@ -67,46 +70,96 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
     """
     from accelerate import PartialState
 
-    process = PartialState()
-    if process.is_main_process:
-        check_run_folder(config.out, config, resume)
+    main = PartialState().is_main_process
+    if _shared(_finished_now(config, resume) if main else None):
+        if main:
+            console.print(f"{config.out} is finished: nothing to do", soft_wrap=True)
+        return Trained(config.out, *(_kept(config.out, name) for name in ("base", "trained")))
     rewards = RewardSet(config.named_rewards())
     live = LiveTable(rewards.names, console)
-    trainer = build(config, rewards, live)
-    if process.is_main_process:
-        open_run_folder(config.out, config, rewards, resume)
-        for form, names in _by_form(rewards).items():
-            console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
-    process.wait_for_everyone()
-
-    base = _read_base(config.out) if resume else None
-    if base is None:
-        base = held_out(config, trainer, rewards, console, "Evaluating the base policy")
-        if process.is_main_process:
-            write_evaluations(config.out, base=base)
+    stands = functools.partial(standing, config.out, evaluated=config.data.eval is not None, checksums=False)
     try:
-        # A run that was stopped before its first checkpoint starts over.
-        trainer.train(resume_from_checkpoint=True if resume and any(config.out.glob("checkpoint-*")) else None)
-        trainer.save_model(str(config.out / MODEL))
-        trained = held_out(config, trainer, rewards, console, "Evaluating the trained policy")
+        with storage_faults(config.out, stands):
+            trainer = build(config, rewards, live)
+            rows = _held_out_rows(config, trainer)
+            if main:
+                for form, names in _by_form(rewards).items():
+                    console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
+            with _opened(config, rewards, console, resume) as found:
+                return _go_on(config, trainer, rewards, rows, found, console)
     finally:
         live.stop()
         rewards.close()
-    if process.is_main_process:
-        history = trainer.state.log_history
-        (config.out / METRICS).write_text("".join(json.dumps(entry) + "\n" for entry in history))
-        draw_curves(history, rewards.names, config.out / CURVES)
+
+
+def _finished_now(config: RunConfig, resume: bool) -> bool:
+    """Check the folder, and whether the run in it has come to its end, every byte of its model included."""
+    found = check_run_folder(config.out, config, resume)
+    return found.state is State.FINISHED and finished(config, checksums=True)
+
+
+def _shared(value: Any) -> Any:
+    """Give every process what the main one has."""
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
+
+
+@contextlib.contextmanager
+def _opened(config: RunConfig, rewards: RewardSet, console: Console, resume: bool) -> Iterator[Standing]:
+    """Hold the run folder and put it in order; every process gets where the run stands."""
+    from accelerate import PartialState
+
+    process = PartialState()
+    with contextlib.ExitStack() as held:
+        found = None
+        if process.is_main_process:
+            config.out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(config.out))
+            open_run_folder(config.out, config, rewards, resume)
+            found = standing(config.out, evaluated=config.data.eval is not None)
+            for line in recover(found):
+                console.print(line, style="yellow", soft_wrap=True)
+            if resume:
+                console.print(found.sentence(), style="dim", soft_wrap=True)
+        yield _shared(found)
+        process.wait_for_everyone()
+
+
+def _go_on(
+    config: RunConfig,
+    trainer: ConcordTrainer,
+    rewards: RewardSet,
+    rows: Dataset | None,
+    found: Standing,
+    console: Console,
+) -> Trained:
+    """Do what is left of a run from where it stands."""
+    main = trainer.accelerator.is_main_process
+    base = _kept(config.out, "base")
+    if base is None:
+        base = held_out(trainer, rewards, rows, console, "Evaluating the base policy")
+        if main:
+            write_evaluations(config.out, base=base)
+    if found.state is State.TRAINED:
+        trainer.take_weights(config.out / MODEL)
+    else:
+        trainer.train(resume_from_checkpoint=None if found.checkpoint is None else str(found.checkpoint.path))
+        if main:  # before the model, whose presence says that they are there
+            history = trainer.state.log_history
+            write_whole(config.out / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
+            draw_curves(history, rewards.names, config.out / CURVES)
+        trainer.save_whole(config.out / MODEL)
+    trained = held_out(trainer, rewards, rows, console, "Evaluating the trained policy")
+    if main:
         write_evaluations(config.out, base=base, trained=trained)
-    process.wait_for_everyone()
     return Trained(config.out, base, trained)
 
 
-def finished(config: RunConfig) -> bool:
-    """Whether the run in the configuration's folder has come to its end."""
-    if config.data.eval is None:
-        return (config.out / CURVES).exists()
-    path = config.out / EVALUATION
-    return path.exists() and "trained" in json.loads(path.read_text(encoding="utf-8"))
+def finished(config: RunConfig, *, checksums: bool = False) -> bool:
+    """Whether the run in the configuration's folder has come to its end; by sizes, or by every byte of its model."""
+    found = standing(config.out, evaluated=config.data.eval is not None, checksums=checksums)
+    return found.state is State.FINISHED
 
 
 def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrainer:
@@ -148,16 +201,26 @@ def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrai
     return trainer
 
 
-def held_out(
-    config: RunConfig, trainer: ConcordTrainer, rewards: RewardSet, console: Console, title: str
-) -> Evaluation | None:
-    """The trainer's policy on ``data.eval``, greedy; None if there is none. The main process does it."""
+def _held_out_rows(config: RunConfig, trainer: ConcordTrainer) -> Dataset | None:
+    """The rows of ``data.eval``, checked; None if there are none. The main process reads them."""
     if config.data.eval is None or not trainer.accelerator.is_main_process:
         return None
+    return load_rows(config.data.eval, trainer.processing_class, config.seed)
+
+
+def held_out(
+    trainer: ConcordTrainer, rewards: RewardSet, rows: Dataset | None, console: Console, title: str
+) -> Evaluation | None:
+    """The trainer's policy on rows, greedy; None without rows, as in all processes but the main one.
+
+    The policy is evaluated in the precision of its weights, before training, after it, and after an interruption.
+    """
+    if rows is None:
+        return None
     return evaluate(
-        trainer.accelerator.unwrap_model(trainer.model),
+        trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False),
         trainer.processing_class,
-        load_rows(config.data.eval, trainer.processing_class, config.seed),
+        rows,
         rewards,
         max_new_tokens=trainer.args.max_completion_length,
         console=console,
@@ -182,10 +245,9 @@ def write_evaluations(folder: Path, **found: Evaluation | None) -> None:
     """Keep evaluations by name in the run folder."""
     content = {name: dataclasses.asdict(value) for name, value in found.items() if value is not None}
     if content:
-        (folder / EVALUATION).write_text(json.dumps(content, indent=2) + "\n")
+        write_whole(folder / EVALUATION, json.dumps(content, indent=2) + "\n")
 
 
-def _read_base(folder: Path) -> Evaluation | None:
-    """The base policy's evaluation from before an interruption."""
-    path = folder / EVALUATION
-    return Evaluation(**json.loads(path.read_text())["base"]) if path.exists() else None
+def _kept(folder: Path, name: str) -> Evaluation | None:
+    """An evaluation from before an interruption."""
+    return (read_evaluations(folder / EVALUATION) or {}).get(name)

@@ -24,6 +24,7 @@ from trl import DPOTrainer
 from concord.core.errors import ConfigError, MissingColumn
 from concord.engines.checkpoint import load, save
 from concord.engines.trl.preference_config import ConcordDPOConfig
+from concord.engines.trl.whole import WholeCheckpoints
 from concord.methods import info
 from concord.objectives import Mean, PairBatch, Responses
 from concord.objectives.label import LABEL
@@ -37,7 +38,7 @@ LABELS = "concord_labels.safetensors"
 """The file of a checkpoint that holds them."""
 
 
-class ConcordDPOTrainer(DPOTrainer):  # type: ignore[misc]
+class ConcordDPOTrainer(WholeCheckpoints, DPOTrainer):  # type: ignore[misc]
     """TRL's ``DPOTrainer``; the loss is that of a Concord method.
 
     Data, tokenising, the reference model, PEFT, accelerate, logging and checkpoints are TRL's, and so are its metrics.

@@ -15,31 +15,17 @@ import torch
 from trl import GRPOTrainer
 
 from concord.engines.checkpoint import load, save
-from concord.engines.trl.checkpoint import last_complete, step_of
+from concord.engines.trl.whole import WholeCheckpoints
 
 
-class ResumableTrainer(GRPOTrainer):  # type: ignore[misc]
+class ResumableTrainer(WholeCheckpoints, GRPOTrainer):  # type: ignore[misc]
     """``GRPOTrainer`` whose checkpoints hold its own state too, one file a process.
 
     On the same machine and number of processes, a run that was killed and resumed ends with the bits
     of one that was not. With another number of processes it resumes with a new generation batch.
     """
 
-    _resumed = 0
-    """The optimisation step that training resumes from."""
-
     _buffered_inputs: Any
-
-    def train(self, resume_from_checkpoint: str | bool | None = None, *more: Any, **options: Any) -> Any:
-        """Train; ``resume_from_checkpoint=True`` takes the last complete checkpoint of the output folder.
-
-        Raises:
-            RunFolderError: there is none.
-        """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = last_complete(self.args.output_dir)
-        self._resumed = (step_of(resume_from_checkpoint) or 0) if resume_from_checkpoint else 0
-        return super().train(resume_from_checkpoint or None, *more, **options)
 
     def _own_state(self) -> dict[str, Any]:
         """What a subclass adds, as :func:`concord.engines.checkpoint.save` takes it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concord.core.durable import write_whole
 from concord.core.errors import ConfigError, MissingExtra
 from concord.report.analysis import Analysis
 from concord.report.records import Selection
@@ -87,9 +87,7 @@ def write_page(analyses: Mapping[str, Analysis], path: str | Path, *, command: s
     page = _fitting(environment(), analyses, command)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(page)
-    os.replace(partial, path)
+    write_whole(path, page)
 
 
 def _fitting(jinja: Environment, analyses: Mapping[str, Analysis], command: str) -> bytes:

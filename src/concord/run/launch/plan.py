@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from concord.core.durable import write_whole
 from concord.core.errors import ConfigError, RunFolderError
-from concord.core.redaction import HIDDEN, private
+from concord.core.redaction import HIDDEN
 from concord.core.safe_yaml import read_file
 from concord.engines.settings import Settings
 from concord.engines.verl.settings import ESTIMATOR, TRAINERS, WHERE
@@ -48,8 +49,7 @@ class Launch:
             raise RunFolderError(f"{self.folder} holds other files ({sorted(there)[0]}); name another with --to")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
-            with open(self.folder / name, "w", encoding="utf-8", opener=private) as file:
-                file.write(text)
+            write_whole(self.folder / name, text, private=True)
 
 
 def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Sequence[str] = ()) -> Launch:

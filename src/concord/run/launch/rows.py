@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concord.core.durable import whole_file
 from concord.core.errors import ConcordError
 from concord.run.config import DataConfig, RowsConfig
 from concord.run.data import load_rows
@@ -30,7 +31,8 @@ def write(folder: Path) -> list[Path]:
     for name, rows in wanted.items():
         # verl leaves long prompts out itself: it has the tokenizer.
         loaded = load_rows(rows.model_copy(update={"max_prompt_tokens": None}), None, run["seed"])
-        in_columns(loaded, rows.path).to_parquet(folder / name)
+        with whole_file(folder / name) as place:
+            in_columns(loaded, rows.path).to_parquet(place)
     return [folder / name for name in wanted]
 
 
