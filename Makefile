@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test bench docs engines test-engines
+.PHONY: setup demo test torture bench docs engines test-engines
 
 setup: $(READY)
 
@@ -40,6 +40,11 @@ $(ENGINES)/.ready: pyproject.toml constraints-engines.txt
 
 test-engines: $(ENGINES)/.ready
 	$(ENGINES)/bin/python -m pytest -o filterwarnings=default tests/engines_verl tests/frameworks
+
+# Kills, failing disks, damaged and hostile inputs: about an hour.
+torture: $(READY)
+	$(PYTHON) -m scripts.torture.kills --sample 44
+	$(PYTHON) -m scripts.torture.inputs --count 100000 --seconds 3600
 
 bench: $(READY)
 	$(PYTHON) -m concord bench --speed

@@ -15,6 +15,7 @@ from tests.rewards.builtin.test_contract import CASES
 from concord import Groups, Rollouts, create, names
 from concord.cli.parameters import parse
 from concord.core import safe_yaml
+from concord.methods import gd2po
 from concord.rewards.builtin.containment import containment, run
 from concord.run.config import load_config
 
@@ -78,7 +79,7 @@ def configurations(rng: Random, folder: Path) -> int:
     text = json.dumps(spoil(rng, RUN)) if rng.random() < 0.7 else safe_yaml.write(RUN)
     path.write_bytes(damage(rng, text.encode("utf-8", "surrogatepass"), 0.4))
     if rng.random() < 0.2:
-        parse([f"tau={rng.choice(HOSTILE_TEXTS)}"], ["tau"])
+        parse([f"tau={rng.choice(HOSTILE_TEXTS)}"], gd2po, "gd2po")
         return 1
     key = rng.choice(("method.tau", "engine.max_steps", "data", "rewards.format.weight", "seed", "out", "peft", "a.b"))
     value = rng.choice((*HOSTILE_TEXTS, "&a [*a]", "!!python/object:os.system {}", "{a: {b: 1}}", "1:30", "2026-13-45"))
@@ -102,10 +103,19 @@ def tensors(rng: Random, folder: Path) -> int:
                 (columns[name].float() * float("nan"), columns[name][:1], columns[name].double())
             )
     groups = Groups.of([p for p, size in enumerate(sizes) for _ in range(size)])
-    batch = Rollouts(
-        scores.nan_to_num().to(dtype) if dtype == torch.int64 else scores.to(dtype), groups, "abcd"[:kinds], columns
-    )
-    outcome = create(rng.choice(METHODS)).signal(batch)
-    if not outcome.advantages.isfinite().all() and scores.to(dtype).abs().nan_to_num(0, 0).max() <= 1e4:
-        raise AssertionError(f"advantages {outcome.advantages.tolist()}"[:300])
+    given = scores.nan_to_num().to(dtype) if dtype == torch.int64 else scores.to(dtype)
+    how = rng.choice(("strided", "strided", "strided", "lists", "array", "sparse", "meta", "quantised"))
+    if how == "lists":
+        given = given.tolist()
+    elif how == "array" and dtype != torch.bfloat16:
+        given = given.numpy()
+    elif how == "sparse":
+        given = given.to_sparse()
+    elif how == "meta":
+        given = given.to("meta")
+    elif how == "quantised":
+        given = torch.quantize_per_tensor(scores.nan_to_num(0, 1, -1).float(), 0.1, 0, torch.qint8)
+    outcome = create(rng.choice(METHODS)).signal(Rollouts(given, groups, tuple("abcd"[:kinds]), columns))
+    if not outcome.push.advantages.isfinite().all():
+        raise AssertionError(f"advantages {outcome.push.advantages.tolist()}"[:300])
     return 1

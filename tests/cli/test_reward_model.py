@@ -184,8 +184,9 @@ def test_a_run_that_was_stopped_goes_on_where_it_stands(run: Run, base: Path, tm
 def test_a_bad_value_shows_before_the_first_byte(run: Run, base: Path, tmp_path: Path) -> None:
     path = run_file(tmp_path, base)
     assert run("reward-model", str(path), "data.eval.held.path=none.jsonl").returncode == 2
-    with pytest.raises(ValueError, match="cosine_with"):  # of TRL's own; the message is another's to give
-        run("reward-model", str(path), "engine.lr_scheduler_type=cosine_with_hope")
+    refused = run("reward-model", str(path), "engine.lr_scheduler_type=cosine_with_hope")
+    assert refused.returncode == 2
+    assert "engine.lr_scheduler_type" in refused.stderr
     out = tmp_path / "runs" / "a"
     assert not out.exists() or not any(out.iterdir())
     assert run("reward-model", str(path), "--resume").returncode == 2
