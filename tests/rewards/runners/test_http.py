@@ -108,13 +108,14 @@ def test_answers_are_in_the_order_of_the_calls(serve: Callable[..., Server]) -> 
     assert [reply.value for reply in ask(server.url, count=12)] == [{"rewards": [float(i)]} for i in range(12)]
 
 
-def test_connections_are_reused_within_a_run(serve: Callable[..., Server]) -> None:
+def test_connections_are_reused_from_batch_to_batch(serve: Callable[..., Server]) -> None:
     server = serve()
     calls = [Call({"queries": [str(i)], "prompts": ["?"], "labels": [0]}, 1) for i in range(8)]
     runner = Inline(HttpReward(server.url), concurrency=1)
     for _ in range(2):
         assert all(reply.status is None for reply in runner.run(calls))
-    assert len(server.connections) == 2
+    runner.close()
+    assert len(server.connections) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from concord.core.errors import ConfigError
 from concord.core.status import FAILED, TIMED_OUT
 from concord.rewards.call import Call, Reply
 from concord.rewards.runners import Inline
-from concord.rewards.runners.event_loop import complete
+from concord.rewards.runners.event_loop import EventLoop
 from tests.rewards.runners import functions
 
 
@@ -137,7 +137,7 @@ def test_an_interrupted_caller_waits_for_the_cancelled_coroutine(monkeypatch: py
 
     monkeypatch.setattr("concord.rewards.runners.event_loop.Future.result", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        complete(work())
+        EventLoop().complete(work())
     assert ended.is_set()
 
 
