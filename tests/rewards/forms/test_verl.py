@@ -138,24 +138,24 @@ def test_batched_entries_may_be_of_different_kinds() -> None:
     assert columns["length_score"] == [None, None, 0]
 
 
-@pytest.mark.parametrize("value", [{"acc": 1}, {}, [1.0], (1.0, 2.0), [1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("value", [{"acc": 1}, {}, [1.0, 2.0], (1.0, 2.0), [1, 2, 3, 4, 5]])
 def test_what_one_completion_cannot_score(value: Any) -> None:
     with pytest.raises(Unreadable, match=r"returned .*'score'"):
         Verl().read(value, 1)
 
 
-@pytest.mark.parametrize("value", [[1.0, 2.0], 1.0, {"score": [1.0] * 3}, [[1.0]] * 3])
+@pytest.mark.parametrize("value", [[1.0, 2.0], 1.0, {"score": [1.0] * 3}, [[1.0, 2.0]] * 3])
 def test_what_many_completions_cannot_score(value: Any) -> None:
     with pytest.raises(Unreadable, match="returned"):
         VerlBatched().read(value, 3)
 
 
 def test_a_function_that_needs_what_verl_does_not_pass() -> None:
-    def grade(predict_str: str, ground_truth: str) -> float:
+    def grade(predicted: str, ground_truth: str) -> float:
         return 0.0
 
     with pytest.raises(
-        ConfigError, match=r"grade\(\) needs 'predict_str', which verl does not pass; .*or a value under"
+        ConfigError, match=r"grade\(\) needs 'predicted', which verl does not pass; .*or a value under"
     ):
         Verl().bind(grade, {})
     assert ask(lambda solution_str, ground_truth, tag: tag, tag="x") == {"score": ["x"] * 3}

@@ -12,6 +12,10 @@ MAIN = "score"
 """The name of the main column, where the framework has none of its own."""
 
 
+MAINS = (MAIN, "reward", "rewards", "overall")
+"""Names under which the main score stands among several, in the order in which they are looked for."""
+
+
 def shown(value: Any) -> str:
     """A value and its type, shortened, for a message."""
     return f"{reprlib.repr(value)} ({type(value).__name__})"
@@ -54,3 +58,38 @@ def joined(rows: Sequence[Mapping[str, Any]], main: str = MAIN) -> dict[str, lis
     """
     names = dict.fromkeys((main, *(name for row in rows for name in row)))
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def named_scores(value: Any) -> Mapping[str, Any]:
+    """What was returned for one completion, by name, the main score first.
+
+    Of several names the main one is ``score``, else ``reward``, ``rewards`` or ``overall``, else the only one. Where
+    none of these is there, ``score`` is the mapping itself, which is no score: ``key:`` says which.
+
+    Example:
+        >>> named_scores(0.5), named_scores({"fmt": 1.0, "reward": 0.0})
+        ({'score': 0.5}, {'reward': 0.0, 'fmt': 1.0})
+    """
+    if not isinstance(value, Mapping):
+        return {MAIN: value}
+    main = _main(value)
+    return {MAIN: dict(value), **value} if main is None else {main: value[main], **value}
+
+
+def columns_of(value: Mapping[str, Any], size: int) -> dict[str, list[Any]]:
+    """What was returned for many completions as a list for each name, the main one first, as in :func:`named_scores`.
+
+    Raises:
+        Unreadable: an entry is no list, or one of another length.
+    """
+    columns = {str(name): entries(column, size) for name, column in value.items()}
+    main = _main(columns)
+    if main is not None:
+        return {main: columns[main], **columns}
+    rows: list[Any] = [{name: column[index] for name, column in columns.items()} for index in range(size)]
+    return {MAIN: rows, **columns}
+
+
+def _main(named: Mapping[str, Any]) -> str | None:
+    found = next((name for name in MAINS if name in named), None)
+    return next(iter(named)) if found is None and len(named) == 1 else found
