@@ -40,7 +40,7 @@ def test_what_is_not_finite_in_float32_is_invalid(entry: Any) -> None:
     assert "finite in float32" in score.error
 
 
-@pytest.mark.parametrize("entry", ["1.0", [1.0], {"score": 1}, 1j, object(), b"1", torch.zeros(2), "x" * 10_000])
+@pytest.mark.parametrize("entry", ["1.0", [1.0, 2.0], [[[1.0]]], [], 1j, object(), b"1", torch.zeros(2), "x" * 10_000])
 def test_what_is_no_number_is_invalid(entry: Any) -> None:
     score = read_score(entry)
     assert (score.value, score.status) == (None, "invalid")

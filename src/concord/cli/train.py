@@ -21,11 +21,12 @@ def command(
     from concord.run.quiet import hush
     from concord.run.train import CURVES, MODEL, ROLLOUTS, train
 
-    config = load_config(run, overrides or [])
-    hush()
-    console = output.stderr if json else output.stdout
-    console.print(f"[bold]{config.method.name}[/] on {config.data.path}, model {config.model}, seed {config.seed}")
-    done = train(config, console=console, resume=resume)
+    with output.apart(json):
+        config = load_config(run, overrides or [])
+        hush()
+        console = output.stderr if json else output.stdout
+        console.print(f"[bold]{config.method.name}[/] on {config.data.path}, model {config.model}, seed {config.seed}")
+        done = train(config, console=console, resume=resume)
     evaluations = {name: found for name, found in (("base", done.base), ("trained", done.trained)) if found is not None}
     if json:
         output.print_json({"run": str(done.folder), "evaluations": output.as_data(evaluations)})

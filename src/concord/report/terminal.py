@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from concord.core.printable import printable
 from concord.report.analysis import Analysis, Finding
 from concord.report.rules.rule import percent
 
@@ -68,16 +69,6 @@ def compare(analyses: Mapping[str, Analysis], console: Console) -> None:
         means = [{reward.name: reward.mean for reward in analysis.rewards}.get(name) for analysis in analyses.values()]
         table.add_row(f"mean of {escape(printable(name))}", *map(_number, means))
     console.print(table)
-
-
-def printable(text: str) -> str:
-    """Text from a dump, without what a terminal obeys or cannot show.
-
-    Example:
-        >>> printable("red \\x1b[31m and \\ud800")
-        'red \\\\x1b[31m and \\\\ud800'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _table(first: str, *others: str) -> Table:

@@ -28,6 +28,8 @@ ROLLOUTS = "rollouts"
 CURVES = "curves.png"
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
+FAILURES = "reward_failures.jsonl"
+"""The first failure of each reward and kind, and how many there were; there is none if nothing failed."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
         for form, names in _by_form(rewards).items():
             console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
     process.wait_for_everyone()
+    rewards.failures.keep(config.out / FAILURES)
 
     base = _read_base(config.out) if resume else None
     if base is None:

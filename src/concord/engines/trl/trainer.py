@@ -353,8 +353,14 @@ class ConcordTrainer(ScoringTrainer):
             gated=self._rewards.gates.names,
             learner=self._learning and learner_metrics(self._method, self._learning.metrics, outcome),
             columns=self._dumped(batch),
+            extra=self._extra(len(batch.groups)),
             config_hash=self.args.config_hash,
         )
+
+    def _extra(self, count: int) -> dict[str, list[Any]]:
+        """What reward functions have logged for the rollouts of this step, with TRL's ``log_extra`` or beside scores."""
+        found = {name: list(self._logs["extra"][name])[-count:] for name in sorted(self._rewards.logged)}
+        return {name: column for name, column in found.items() if len(column) == count}
 
     def _dumped(self, batch: Rollouts) -> list[str]:
         """The columns that a learner, a function of the user's or a strategy has added, one entry a rollout."""
