@@ -131,7 +131,8 @@ def test_what_a_function_says_is_shown_and_not_obeyed(concord: Concord) -> None:
 def test_json_is_one_object_and_nothing_else(check: Any) -> None:
     printed = check("my.py:told")
     assert printed["code"] == 1
-    assert set(printed) == {"rewards", "faults", "warnings", "notes", "code"}
+    assert set(printed) == {"rewards", "faults", "warnings", "notes", "printed", "code"}
+    assert printed["printed"]["lines"][0] == "imported"
     assert printed["rewards"][0]["reward"] == "told"
     assert printed["rewards"][0]["form"] == "trl (parameter completions)"
     assert findings(printed)["values"]["verdict"] == "fault"
@@ -286,5 +287,6 @@ def test_forms_are_listed(concord: Concord) -> None:
     for word in ("slime, miles", "ms-swift", "compute_score(data_source, solution_str", "OpenRLHF"):
         assert word in out
     listed = json.loads(concord("forms", "--json")[1])
-    assert list(listed) == ["trl", "verl", "openrlhf", "swift", "slime", "verifiers"]
+    assert list(listed)[:6] == ["trl", "verl", "openrlhf", "swift", "slime", "verifiers"]
+    assert {"easyr1", "areal", "rllm", "nemo", "nemo-env"} < set(listed)
     assert listed["swift"]["names"] == ["swift", "ms-swift"]

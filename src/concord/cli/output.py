@@ -56,9 +56,10 @@ def apart(json: bool) -> Iterator[None]:
 
 def flush() -> None:
     """Write out what was printed and is still held, by Python's streams and by the C library."""
-    for stream in {sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__} - {None}:
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError):  # it is closed
-            stream.flush()
+            if stream is not None:
+                stream.flush()
     with contextlib.suppress(OSError, AttributeError):  # a system whose library is not found this way
         ctypes.CDLL(None).fflush(None)
 

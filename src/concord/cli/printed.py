@@ -37,12 +37,12 @@ class Printed:
         self.size, self._head = 0, b""
         output.flush()
         self._kept = os.dup(1), os.dup(2)
-        self.terminal = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 closed at exit
+        self.terminal = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
         read, write = os.pipe()
         for descriptor in (1, 2):
             os.dup2(write, descriptor)
         # Whatever stands for the two streams in Python need not be the two descriptors.
-        self._text = open(write, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+        self._text = open(write, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._redirected = contextlib.ExitStack()
         self._redirected.enter_context(contextlib.redirect_stdout(self._text))
         self._redirected.enter_context(contextlib.redirect_stderr(self._text))

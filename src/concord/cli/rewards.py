@@ -51,7 +51,9 @@ def check(
     size: Annotated[int, typer.Option(min=1, help="Completions to check with, the first ones.")] = 32,
     form: Annotated[
         str | None,
-        typer.Option(help="Its form, see `concord rewards forms`; or names, such as '{prompt: question, response: text}'."),
+        typer.Option(
+            help="Its form, see `concord rewards forms`; or names, such as '{prompt: question, response: text}'."
+        ),
     ] = None,
     key: Annotated[str | None, typer.Option(help="Which of several scores that it returns by name.")] = None,
     options: Annotated[str | None, typer.Option(help="Its options as YAML, such as '{target: 200}'.")] = None,
@@ -180,7 +182,14 @@ def _checked(
     """The reports, with a progress bar on the terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     console = Console(file=terminal)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False, redirect_stderr=False) as bar:
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bar:
         task = bar.add_task("asking", total=None)
         try:
             return check_rewards(

@@ -118,12 +118,24 @@ class Asked:
         """What makes the calls, and whether it can do so while others make theirs."""
         limits, target = self.source.limits, self.source.target
         together = limits.concurrency
-        times = {"timeout": limits.timeout, "batch_timeout": limits.batch_timeout}
-        if isinstance(target, HttpReward):  # it waits for a server, and never blocks; a loop that others block is not its
-            return Inline(self._function, concurrency=together, **times), True
+        if isinstance(
+            target, HttpReward
+        ):  # it waits for a server, and never blocks; a loop that others block is not its
+            return Inline(
+                self._function,
+                concurrency=together,
+                timeout=limits.timeout,
+                batch_timeout=limits.batch_timeout,
+            ), True
         if limits.apart:
             where = Target(self.source.importable(), self.source.form or self.form.name, self.source.options)
-            return Pool(where, workers=limits.workers or 1, concurrency=together, **times), True
+            return Pool(
+                where,
+                workers=limits.workers or 1,
+                concurrency=together,
+                timeout=limits.timeout,
+                batch_timeout=limits.batch_timeout,
+            ), True
         return Inline(self._function, concurrency=together, loop=loop), is_async(self._function)
 
     def _extra(self, parts: Sequence[Part]) -> dict[str, list[Any]]:
@@ -138,7 +150,11 @@ class Asked:
             name: [entry for columns, _, _, size in parts for entry in (columns or {}).get(name, [None] * size)]
             for name in names
         }
-        main = [read_score(e) for columns, *_, size in parts for e in (next(iter(columns.values())) if columns else [None] * size)]
+        main = [
+            read_score(e)
+            for columns, *_, size in parts
+            for e in (next(iter(columns.values())) if columns else [None] * size)
+        ]
         for name, column in [*extra.items()]:
             scores = [read_score(entry) for entry in column]
             if scores == main:

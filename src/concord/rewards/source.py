@@ -87,7 +87,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.group_relative and self.limits.batch_size is not None:
-            raise ConfigError("batch_size would cut the groups apart that a group-relative reward compares; leave it out")
+            raise ConfigError(
+                "batch_size would cut the groups apart that a group-relative reward compares; leave it out"
+            )
 
     def importable(self) -> str:
         """The path under which another process finds the target.

@@ -129,7 +129,19 @@ def test_what_may_have_several_forms(target: Any, said: str) -> None:
 
 
 def test_the_names_of_the_forms() -> None:
-    frameworks = ["trl", "verl", "openrlhf", "swift", "slime", "verifiers", "easyr1", "areal", "rllm", "nemo", "nemo-env"]
+    frameworks = [
+        "trl",
+        "verl",
+        "openrlhf",
+        "swift",
+        "slime",
+        "verifiers",
+        "easyr1",
+        "areal",
+        "rllm",
+        "nemo",
+        "nemo-env",
+    ]
     assert forms() == [*frameworks, "miles", "ms-swift", "nemo-rl"]
     assert [get(name).name for name in forms()] == [*frameworks, "slime", "swift", "nemo"]
     with pytest.raises(ConfigError, match=r"no form 'verll'; did you mean 'verl'\?; there are trl, verl, openrlhf"):

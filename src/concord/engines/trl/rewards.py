@@ -37,7 +37,7 @@ class Rewards:
         functions: for ``GRPOTrainer``. The first one that it calls asks all rewards, so that those that wait for
             others wait at the same time; each hands out its own scores.
         names: K, as TRL has them; known from :meth:`settle` on.
-        logged: the columns that functions gave beside scores for the last batch, under the names of TRL's ``log_extra``.
+        logged: the columns that functions gave beside scores for the last batch, as they are named in TRL's log.
         gates: see :class:`concord.rewards.gate.Gates`.
     """
 

@@ -358,7 +358,7 @@ class ConcordTrainer(ScoringTrainer):
         )
 
     def _extra(self, count: int) -> dict[str, list[Any]]:
-        """What reward functions have logged for the rollouts of this step, with TRL's ``log_extra`` or beside scores."""
+        """What reward functions gave beside scores for the rollouts of this step, with TRL's ``log_extra`` or so."""
         found = {name: list(self._logs["extra"][name])[-count:] for name in sorted(self._rewards.logged)}
         return {name: column for name, column in found.items() if len(column) == count}
 

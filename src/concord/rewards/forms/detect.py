@@ -11,7 +11,7 @@ from concord.rewards.forms.environment import Environment
 from concord.rewards.forms.form import Form
 from concord.rewards.forms.openrlhf import OpenRLHF
 from concord.rewards.forms.parameters import as_function, title
-from concord.rewards.forms.single import RLLM, AReaL, Mapped, Nemo
+from concord.rewards.forms.single import RLLM, AReaL, Nemo, mapped
 from concord.rewards.forms.slime import Slime
 from concord.rewards.forms.swift import Swift
 from concord.rewards.forms.trl import TRL
@@ -61,19 +61,22 @@ def forms() -> list[str]:
     """What ``form:`` may say.
 
     Example:
-        >>> forms()
-        ['trl', 'verl', 'openrlhf', 'swift', 'slime', 'verifiers', 'easyr1', 'areal', 'rllm', 'nemo', 'nemo-env', 'miles', 'ms-swift', 'nemo-rl']
+        >>> forms()  # doctest: +NORMALIZE_WHITESPACE
+        ['trl', 'verl', 'openrlhf', 'swift', 'slime', 'verifiers', 'easyr1', 'areal', 'rllm', 'nemo', 'nemo-env',
+        'miles', 'ms-swift', 'nemo-rl']
     """
     return [*_FORMS, *_ALIASES]
 
 
 def get(name: Stated) -> Form:
-    """The form of a name, or of names of one's own, to bind a function with; :func:`detect` also says whether one call scores one or many.
+    """The form of a name, or of names of one's own, to bind a function with.
+
+    :func:`detect` also says whether one call scores one or many.
 
     Raises:
         ConfigError: there is none; names the nearest.
     """
-    return _named(name) if isinstance(name, str) else Mapped(name)
+    return _named(name) if isinstance(name, str) else mapped(name)
 
 
 def detect(target: Any, name: Stated | None = None) -> Detected:
@@ -94,8 +97,8 @@ def detect(target: Any, name: Stated | None = None) -> Detected:
         trl (as stated)
     """
     if isinstance(name, Mapping):
-        mapped = Mapped(name)
-        return Detected(mapped, mapped.reason)
+        form = mapped(name)
+        return Detected(form, form.reason)
     if name is not None:
         return Detected(_named(name).of(target), "as stated")
     fitting = [(form, reason) for form in _FORMS.values() if (reason := form.fits(target))]
@@ -107,8 +110,8 @@ def detect(target: Any, name: Stated | None = None) -> Detected:
         raise ConfigError(f"{_shown(target)} may be {which}; state which, as form: {fitting[0][0].name}")
     known = "; ".join(f"{form.name}: {form.signature}" for form in _FORMS.values())
     raise ConfigError(
-        f"the form of {_shown(target)} is none that is known; state it with form:, one of {known}; or say which parameter "
-        "gets what, as form: {prompt: question, response: action, answer: truth}"
+        f"the form of {_shown(target)} is none that is known; state it with form:, one of {known}; or say which "
+        "parameter gets what, as form: {prompt: question, response: action, answer: truth}"
     )
 
 

@@ -13,7 +13,7 @@ from concord.rewards.forms.chat import completion_messages, prompt_messages
 from concord.rewards.forms.form import Unreadable
 from concord.rewards.forms.options import instance, with_options
 from concord.rewards.forms.parameters import as_function, by_position, check_known, returning, title
-from concord.rewards.forms.recognise import found, names
+from concord.rewards.forms.recognise import found
 from concord.rewards.forms.returned import MAIN, entries, shown
 from concord.rewards.forms.single import answer_of, row_of
 
@@ -96,7 +96,7 @@ def _plain_class(target: Any) -> Any:
 def _metadata(batch: RewardBatch, index: int) -> dict[str, Any]:
     row = row_of(batch, index)
     has, answer = answer_of(row, "ground_truth")
-    further = next((row[name] for name in _METADATA if isinstance(row.get(name), Mapping)), {})
+    further: Mapping[str, Any] = next((row[name] for name in _METADATA if isinstance(row.get(name), Mapping)), {})
     return {**row, **({"ground_truth": answer} if has else {}), **further}
 
 

@@ -60,24 +60,26 @@ def joined(rows: Sequence[Mapping[str, Any]], main: str = MAIN) -> dict[str, lis
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def named_scores(value: Any) -> Mapping[str, Any]:
-    """What was returned for one completion, by name, the main score first.
+def joined_by_name(values: Sequence[Any]) -> dict[str, list[Any]]:
+    """What was returned for each completion, a score or a mapping of several, as columns, the main one first.
 
     Of several names the main one is ``score``, else ``reward``, ``rewards`` or ``overall``, else the only one. Where
-    none of these is there, ``score`` is the mapping itself, which is no score: ``key:`` says which.
+    none of these is there, ``score`` holds the mappings, which are no scores: ``key:`` says which.
 
     Example:
-        >>> named_scores(0.5), named_scores({"fmt": 1.0, "reward": 0.0})
-        ({'score': 0.5}, {'reward': 0.0, 'fmt': 1.0})
+        >>> joined_by_name([0.5]), joined_by_name([{"fmt": 1.0, "reward": 0.0}, None])
+        ({'score': [0.5]}, {'reward': [0.0, None], 'fmt': [1.0, None]})
     """
-    if not isinstance(value, Mapping):
-        return {MAIN: value}
-    main = _main(value)
-    return {MAIN: dict(value), **value} if main is None else {main: value[main], **value}
+    mappings = [value for value in values if isinstance(value, Mapping)]
+    main = _main(dict.fromkeys(name for mapping in mappings for name in mapping))
+    name = MAIN if main is None else main
+    several = [{MAIN: dict(value), **value} if main is None else value for value in mappings]
+    rows = iter(several)
+    return joined([next(rows) if isinstance(value, Mapping) else {name: value} for value in values], name)
 
 
 def columns_of(value: Mapping[str, Any], size: int) -> dict[str, list[Any]]:
-    """What was returned for many completions as a list for each name, the main one first, as in :func:`named_scores`.
+    """What was returned for many completions as a list for each name, the main one first, as in :func:`joined_by_name`.
 
     Raises:
         Unreadable: an entry is no list, or one of another length.

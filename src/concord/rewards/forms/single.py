@@ -23,7 +23,7 @@ from concord.rewards.forms.parameters import (
     title,
 )
 from concord.rewards.forms.recognise import found, names
-from concord.rewards.forms.returned import MAIN, entries, joined, named_scores
+from concord.rewards.forms.returned import MAIN, columns_of, entries, joined_by_name
 
 ANSWERS = ("answer", "ground_truth", "solution", "label", "target")
 """Columns that hold what a reply should come to, in the order in which they are looked for."""
@@ -92,7 +92,7 @@ class AReaL:
 
     def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:
         """The column ``score``, and those of a mapping's further names."""
-        return joined([named_scores(value)])
+        return joined_by_name([value])
 
 
 class RLLM:
@@ -143,7 +143,7 @@ class RLLM:
 
     def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:
         """The column ``score``, and those of further names."""
-        return joined([named_scores(value)])
+        return joined_by_name([value])
 
 
 def _output(value: Any) -> Any:
@@ -165,7 +165,7 @@ class Nemo:
 
     Returns a number, or a number and whether the answer is correct, which is the column ``is_correct``.
 
-    Source: ``rewards.py`` of NeMo-RL, 2026; its environments are :class:`concord.rewards.forms.environment.Environment`.
+    Source: ``rewards.py`` of NeMo-RL, 2026. Its environments are :mod:`concord.rewards.forms.environment`.
     """
 
     name: ClassVar[str] = "nemo"
@@ -207,7 +207,7 @@ class Nemo:
         """The column ``score``, and ``is_correct`` or those of a mapping's further names."""
         if isinstance(value, tuple) and len(value) == 2 and (value[1] is None or isinstance(value[1], bool)):
             value = {MAIN: value[0], "is_correct": value[1]}
-        return joined([named_scores(value)])
+        return joined_by_name([value])
 
 
 _BESIDE = ("ground_truth", "answer", "prompt")
@@ -226,9 +226,9 @@ class Mapped:
       ``reward_model["ground_truth"]``;
     - ``tokens``: the reply's; ``row``: a mapping of the data's columns; any column under its own name.
 
-    A key in the plural (``prompts``, ``responses``, ``answers``, ``rows``, ...) makes it one call for many completions,
-    with lists; columns are lists then too. Parameters that nobody fills have their defaults, or their values under
-    ``options``.
+    A key in the plural (``prompts``, ``responses``, ``conversations``, ``answers``, ``rows``) makes it one call for
+    many completions, with lists; columns are lists then too. Parameters that nobody fills have their defaults, or their
+    values under ``options``.
 
     Returns, for each completion, a number, None, or a mapping with ``score`` (else ``reward``, ``overall``, or the only
     name) and further names; for many a list of these, or a mapping of lists.
@@ -242,10 +242,11 @@ class Mapped:
 
     name: ClassVar[str] = "mapped"
     framework: ClassVar[str] = "form:"
+    whole: ClassVar[bool] = False
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = dict(names)
-        singular = {self._singular(key) for key in names}
+        singular = {_singular(key) for key in names}
         if not singular & {"response", "messages", "tokens"}:
             raise ConfigError(
                 f"form: {dict(names)} hands on no reply; say which parameter gets it, as form: {{response: text}}"
@@ -256,17 +257,12 @@ class Mapped:
             raise ConfigError(f"form: the parameter {twice[0]!r} is given twice, or is no name")
 
     @property
-    def whole(self) -> bool:
-        """Whether a key is in the plural."""
-        return any(self._singular(key) != key for key in self._names)
-
-    @property
     def reason(self) -> str:
         """How it is called, for printing."""
         return f"as stated: {', '.join(f'{theirs} is the {ours}' for ours, theirs in self._names.items())}"
 
     def bind(self, target: Any, options: Mapping[str, Any]) -> RewardFunction:
-        """Raises ConfigError if the function has no parameter of a name, needs further ones, or takes no such option."""
+        """Raises ConfigError if the function lacks a parameter, needs further ones, or takes no such option."""
         function = as_function(target)
         passed = list(self._names.values())
         by_name = by_keyword(function)
@@ -281,40 +277,53 @@ class Mapped:
         """Raises MissingColumn for a column that is named and the data lack."""
         known: dict[str, Any] = {}
         for key, theirs in self._names.items():
-            values = [self._fact(batch, index, key, function) for index in range(len(batch))]
+            values = [_fact(batch, index, key, function) for index in range(len(batch))]
             known[theirs] = values if self.whole else values[0]
         return Call(known, len(batch))
 
     def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:
         """The main column, and those of further names."""
-        if not self.whole:
-            return joined([named_scores(value)])
-        if isinstance(value, Mapping):
-            return columns_of(value, size)
-        return joined([named_scores(entry) for entry in entries(value, size)])
+        return joined_by_name([value])
 
-    def _fact(self, batch: RewardBatch, index: int, key: str, function: RewardFunction) -> Any:
-        if key in batch.columns and key != "answer":
-            return batch.columns[key][index]
-        prompt, completion = batch.prompts[index], batch.completions[index]
-        match self._singular(key):
-            case "prompt":
-                return prompt_text(prompt)
-            case "response":
-                return completion_text(completion)
-            case "messages":
-                return [*prompt_messages(prompt), *completion_messages(completion)]
-            case "tokens":
-                return None if batch.completion_ids is None else list(batch.completion_ids[index])
-            case "row":
-                return row_of(batch, index)
-            case "answer":
-                has, answer = answer_of(row_of(batch, index))
-                if has:
-                    return answer
-        raise no_column(f"form: {title(function)} is to get {key!r}", [key], batch.columns)
 
-    @staticmethod
-    def _singular(key: str) -> str:
-        plural = key[:-1] if key.endswith("s") and key[:-1] in FACTS else key
-        return "messages" if key == "conversations" else plural
+class MappedBatched(Mapped):
+    """The same where a key is in the plural: one call for many completions, with lists."""
+
+    whole: ClassVar[bool] = True
+
+    def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:
+        """The main column, and those of further names; None where a completion has no such entry."""
+        return columns_of(value, size) if isinstance(value, Mapping) else joined_by_name(entries(value, size))
+
+
+def mapped(names: Mapping[str, str]) -> Mapped:
+    """The form for names of one's own, of one completion or of many."""
+    return (MappedBatched if any(_singular(key) != key for key in names) else Mapped)(names)
+
+
+def _singular(key: str) -> str:
+    if key == "conversations":
+        return "messages"
+    return key[:-1] if key.endswith("s") and key[:-1] in FACTS else key
+
+
+def _fact(batch: RewardBatch, index: int, key: str, function: RewardFunction) -> Any:
+    if key in batch.columns and key != "answer":
+        return batch.columns[key][index]
+    prompt, completion = batch.prompts[index], batch.completions[index]
+    match _singular(key):
+        case "prompt":
+            return prompt_text(prompt)
+        case "response":
+            return completion_text(completion)
+        case "messages":
+            return [*prompt_messages(prompt), *completion_messages(completion)]
+        case "tokens":
+            return None if batch.completion_ids is None else list(batch.completion_ids[index])
+        case "row":
+            return row_of(batch, index)
+        case "answer":
+            has, answer = answer_of(row_of(batch, index))
+            if has:
+                return answer
+    raise no_column(f"form: {title(function)} is to get {key!r}", [key], batch.columns)

@@ -11,7 +11,7 @@ from concord.rewards.call import Call, RewardFunction
 from concord.rewards.forms.options import with_options
 from concord.rewards.forms.parameters import as_function, check_columns, check_takes, taken
 from concord.rewards.forms.recognise import found, names, orm_base, takes_rest
-from concord.rewards.forms.returned import MAIN, columns_of, entries, joined, named_scores
+from concord.rewards.forms.returned import columns_of, entries, joined_by_name
 
 _GROUPS = {"states", "answers", "infos", "tasks"}
 """Plural names by which verifiers' group functions are known."""
@@ -70,9 +70,4 @@ class TRL:
         """A list, array or tensor of ``size`` entries, as the column ``score``; or several columns by name."""
         if isinstance(value, Mapping):
             return columns_of(value, size)
-        listed = entries(value, size)
-        if any(isinstance(entry, Mapping) for entry in listed):
-            rows = [named_scores(entry) for entry in listed]
-            main = next(iter(next(row for row, entry in zip(rows, listed, strict=True) if isinstance(entry, Mapping))))
-            return joined([row if isinstance(e, Mapping) else {main: e} for row, e in zip(rows, listed, strict=True)], main)
-        return {MAIN: listed}
+        return joined_by_name(entries(value, size))

@@ -17,9 +17,9 @@ from concord.rewards.forms.options import with_options
 from concord.rewards.forms.parameters import as_function, no_column, title
 from concord.rewards.forms.parser import Parser
 from concord.rewards.forms.recognise import found, names, takes_rest
-from concord.rewards.forms.verl import is_prime_code
 from concord.rewards.forms.returned import MAIN, entries, joined
 from concord.rewards.forms.rubric import PLURAL, Part, Rollout, is_rubric, parts_of, score
+from concord.rewards.forms.verl import is_prime_code
 
 _MANY = {*PLURAL.values()}
 _NAMES = (*PLURAL, *PLURAL.values(), "parser")
@@ -37,8 +37,8 @@ class Verifiers:
 
     A Rubric gives the column ``score``, the weighted sum, and one for each function under its name.
 
-    Source: ``Rubric`` of verifiers 0.1.5 (``reward_funcs``), 0.1.9 (``funcs``) and 0.3. There a function that raises scores 0; here it has failed, and all
-    of the rollout's scores with it.
+    Source: ``Rubric`` of verifiers 0.1.5 (``reward_funcs``), 0.1.9 (``funcs``) and 0.3. There a function that raises
+    scores 0; here it has failed, and all of the rollout's scores with it.
     """
 
     name: ClassVar[str] = "verifiers"

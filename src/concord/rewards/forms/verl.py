@@ -1,4 +1,4 @@
-"""verl's form, ``compute_score`` for one completion or batched, and the four-tuples of rlla; and that of EasyR1, its fork."""
+"""verl's form, ``compute_score`` for one completion or batched, with rlla's four-tuples; and EasyR1's."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class NotPlain(TypeError):
 def plain(value: Any, where: str = "") -> Any:
     """The same value in None, bool, int, float, str, bytes, list, tuple and dict alone.
 
-    Tensors and arrays become nested lists, their scalars numbers, decimal and other real numbers floats, subclasses what they
-    are a subclass of. A set has no order that two processes would agree on, and is refused.
+    Tensors and arrays become nested lists, their scalars numbers, decimal and other real numbers floats,
+    subclasses what they are a subclass of. A set has no order that two processes would agree on, and is refused.
 
     Args:
         value: what a reward function returned or logged.

@@ -26,8 +26,9 @@ class Pool:
 
     A worker has one call of a plain function under way, or up to ``concurrency`` of a coroutine function. A call that
     is past its limit is answered ``TIMED_OUT``; if it does not end then, its worker is killed, with all that the worker
-    has started (on Linux also what has a session of its own). A call whose worker dies is answered ``FAILED``. Other calls in that worker are made again: a call
-    that others could have harmed may so be made twice, and what comes of it does not depend on the number of workers.
+    has started (on Linux also what has a session of its own). A call whose worker dies is answered ``FAILED``. Other
+    calls in that worker are made again: a call that others could have harmed may so be made twice, and what comes of it
+    does not depend on the number of workers.
 
     Workers are started when they are first needed, by a fresh interpreter (no fork, no import of ``__main__``), live
     until :meth:`close`, and end by themselves if this process does. What they print goes to standard error.
