@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -39,9 +39,12 @@ class Answers(NamedTuple):
     extra: dict[str, list[Any]]
 
 
-def lacking(key: str, there: Iterable[str]) -> str:
+def lacking(key: str, there: Collection[str]) -> str:
     """The error of a score that was asked for by a name which nothing that was returned has had so far."""
-    return f"returned no {key!r}, only {', '.join(map(repr, there))}"
+    return f"returned no {key!r}, only {', '.join(map(repr, there))}{_SPARSE if there else ''}"
+
+
+_SPARSE = "; if only some completions have it and none did so far, say on_error: abstain"
 
 
 class Asked:

@@ -97,8 +97,8 @@ def detect(target: Any, name: Stated | None = None) -> Detected:
         trl (as stated)
     """
     if isinstance(name, Mapping):
-        form = mapped(name)
-        return Detected(form, form.reason)
+        own = mapped(name)
+        return Detected(own, own.reason)
     if name is not None:
         return Detected(_named(name).of(target), "as stated")
     fitting = [(form, reason) for form in _FORMS.values() if (reason := form.fits(target))]
