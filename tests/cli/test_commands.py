@@ -137,3 +137,17 @@ def test_a_missing_engine_is_named_with_its_extra(run: Run, monkeypatch: pytest.
     assert done.returncode == 2
     assert "is not installed; run: pip install 'concord-rl[train]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_json_of_a_training_stands_alone_whatever_rewards_print(run_file: Path) -> None:
+    rewards = run_file.with_name("printing.py")
+    rewards.write_text(
+        "import os\nprint('imported')\n\n\ndef loud(completions, **kwargs):\n"
+        "    print('called')\n    os.system('echo from a process')\n    os.write(1, b'beneath Python')\n"
+        "    return [float(len(str(text)) % 3) for text in completions]\n"
+    )
+    words = ["-m", "concord", "train", run_file, f"rewards.loud.path={rewards}:loud", "--json"]
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)) == {"run", "evaluations"}
+    for word in ("imported", "called", "from a process", "beneath Python"):
+        assert word in done.stderr

@@ -181,3 +181,32 @@ def test_evaluation_gates_too(tmp_path: Path) -> None:
     assert found["eval_rewards/never/mean"] == 0
     assert found["eval_concord/gate/never"] == 0
     assert not math.isnan(found["eval_reward"])
+
+
+def logging(completions: list[str], log_extra: Any = None, trainer_state: Any = None, **_: Any) -> dict[str, Any]:
+    """Logs, returns what no reward takes, and edits what it was given."""
+    log_extra("length", [len(text) for text in completions])
+    if trainer_state.global_step:
+        log_extra("late", [text[:1] for text in completions])
+    found = {"score": [len(text) / 10 for text in completions], "prompt": ["mine"] * len(completions)}
+    completions[:] = ["edited"] * len(completions)
+    return found
+
+
+def test_what_functions_give_beside_scores_is_dumped_and_nothing_they_edit(tmp_path: Path) -> None:
+    _, frame = run(tmp_path, NamedReward("logging", logging))
+    texts = frame["completion"].tolist()
+    assert "edited" not in texts
+    assert frame["extra/length"].tolist() == [len(text) for text in texts]
+    assert frame["reward/logging"].tolist() == pytest.approx([len(text) / 10 for text in texts])
+    # A name of TRL's own table is not taken from it.
+    assert frame["extra/extra_prompt"].tolist() == ["mine"] * len(frame)
+    assert set(frame["prompt"]) != {"mine"}
+    first = len(frame) // STEPS
+    assert frame["extra/late"][:first].isna().all()
+    assert frame["extra/late"].tolist()[first:] == [text[:1] for text in texts[first:]]
+
+
+def test_what_was_logged_stays_with_its_rollout_where_groups_are_refilled(tmp_path: Path) -> None:
+    _, frame = run(tmp_path, NamedReward("logging", logging), method="dapo", refill_rounds=3)
+    assert frame["extra/length"].tolist() == [len(text) for text in frame["completion"]]
