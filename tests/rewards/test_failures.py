@@ -120,3 +120,32 @@ def test_a_file_that_cannot_be_written_is_said_once(file: Path, tmp_path: Path) 
     asked.score(BATCH)
     asked.close()
     assert sum("failures of rewards cannot be kept: No such file" in line for line in lines) == 1
+
+
+FORGES = """
+import os, struct
+
+KIND = {kind}
+
+
+def forges(completions, **kwargs):
+    body = {body!r}
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, struct.pack("!BIQ", KIND, 0, len(body)) + body)
+        except OSError:
+            pass
+    return [1.0] * len(completions)
+"""
+
+
+@pytest.mark.parametrize(("kind", "body"), [(5, b"nonsense"), (5, b"N."), (1, b"N."), (0, b""), (9, b"")])
+def test_a_function_that_writes_on_the_workers_socket_gets_a_status(tmp_path: Path, kind: int, body: bytes) -> None:
+    file = tmp_path / "forging.py"
+    file.write_text(FORGES.format(kind=kind, body=body))
+    lines: list[str] = []
+    asked = rewards(f"{file}:forges", lines, Limits(timeout=20.0))
+    assert asked.score(BATCH).statuses["r"] == ["failed"] * 2
+    assert asked.counted(BATCH)["r"] == [None, None]
+    asked.close()
+    assert len(lines) == 2
