@@ -87,13 +87,15 @@ def swift(rewards: Tensor, lengths: Tensor) -> Tensor:
     return (total - total.mean()) / (total.std() + 1e-8)
 
 
-def ours(numerics: str) -> Engine:
-    """Concord's GDPO."""
+def ours(numerics: str, noise_floor: float = 0.0) -> Engine:
+    """Concord's GDPO; the floor is under the third reward."""
     method = concord.create("gdpo", numerics=numerics)
 
     def run(rewards: Tensor, lengths: Tensor) -> Tensor:
         flat, columns = rewards.flatten(0, 1), {"lengths": lengths.flatten()}
-        batch = concord.Rollouts(flat, concord.Groups.uniform(len(rewards), G), NAMES[: flat.shape[1]], columns)
+        names = NAMES[: flat.shape[1]]
+        floors = dict.fromkeys(names[2:], noise_floor)
+        batch = concord.Rollouts(flat, concord.Groups.uniform(len(rewards), G), names, columns, floors)
         return method.signal(batch).advantages.view(-1, G)
 
     return run
@@ -107,6 +109,7 @@ ENGINES: dict[str, Engine] = {
     "ms-swift": swift,
 }
 CONCORD = {"Concord, trl": ours("trl"), "Concord, verl": ours("verl")}
+FLOORED = {"Concord, verl, noise_floor 0.001": ours("verl", 1e-3)}
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -184,7 +187,7 @@ def hard() -> None:
         "2 of 32 groups vary: times": sparse,
     }
     print("| | " + " | ".join(cases) + " |\n|---|" + "---:|" * len(cases))
-    for name, engine in (ENGINES | installed() | CONCORD).items():
+    for name, engine in (ENGINES | installed() | CONCORD | FLOORED).items():
         print(f"| {name} | " + " | ".join(case(engine) for case in cases.values()) + " |")
 
 

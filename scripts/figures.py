@@ -111,15 +111,15 @@ def sweep() -> Figure:
 
 
 def silence() -> Figure:
-    """A saturated reward with and without the floor, and what whitening multiplies by when few groups speak."""
+    """A saturated reward with and without a noise floor, and what whitening multiplies by when few groups speak."""
     drawn, (noise, gain) = figure(8.4, 2.8, 2)
     scores = 1 + 1e-5 * torch.tensor([0.3, -0.8, 1.0, 0.1, -0.4, 0.9, -1.0, 0.2])
     plain = (scores - scores.mean()) / (scores.std() + 1e-6)
-    rollouts = Rollouts(scores[:, None], Groups.uniform(1, 8), ("saturated",))
+    rollouts = Rollouts(scores[:, None], Groups.uniform(1, 8), ("saturated",), noise_floor={"saturated": 1e-3})
     here = create("grpo").signal(rollouts).advantages
-    print(f"silence: 1 +- 1e-5 gives up to {plain.abs().max():.2f} as published, {here.abs().max():.1f} here")
+    print(f"silence: 1 +- 1e-5 gives up to {plain.abs().max():.2f} as published, {here.abs().max():.1f} under a floor")
     noise.bar([x - 0.2 for x in range(8)], plain.tolist(), width=0.4, color=DROPPED, label="(r - mean) / (std + 1e-6)")
-    noise.scatter([x + 0.2 for x in range(8)], here.tolist(), s=18, color=KEPT, label="here: exactly 0")
+    noise.scatter([x + 0.2 for x in range(8)], here.tolist(), s=18, color=KEPT, label="noise_floor 0.001: exactly 0")
     noise.set(xlabel="rollout", ylim=(-2, 2.6), title="scores of 1 ± 0.00001")
     noise.legend(frameon=False, loc="upper left", fontsize=8)
     prompts, speaking = 32, [1, 2, 4, 8, 12, 16, 24, 32]

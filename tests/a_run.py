@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
+from concord.core import safe_yaml
 from tests.engines import tiny
 
 REWARDS = '''
@@ -66,5 +66,5 @@ def run_file(tmp_path: Path, tiny_model: Path) -> Path:
         "out": "runs/a",
     }
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(run))
+    path.write_text(safe_yaml.write(run))
     return path

@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "engines",
         "recipes",
     },
-    "reward_models": {"core", "functional", "learners", "rewards", "run"},
+    "reward_models": {"core", "functional", "learners", "rewards", "engines", "run"},
     "cli": {
         "bench",
         "core",

@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from scripts.docs import benchmark, docstring
 from scripts.docs.parts import built, by_place, call, composition, written
 
+from concord.core import safe_yaml
 from concord.core.catalogue import Card, builder, info
 from concord.methods import Method
 from concord.run.paths import shipped_recipes
@@ -136,7 +136,7 @@ def configuration(name: str, build: Callable[..., Any], made: Any) -> str:
         section["engine"] = {"beta": section["method"].pop("beta")}
     if columns := sorted(made.needs & USERS):
         section["columns"] = {column: f"my_run.py:{column}" for column in columns}
-    settings = yaml.safe_dump(section, sort_keys=False)
+    settings = safe_yaml.write(section)
     where = "In a [run](../runs.md) whose engine supplies what it needs. "
     where += "The defaults are the paper's or its code's, unless the table says otherwise."
     said = [f"{where}\n\n```yaml\n{settings.rstrip()}\n```"]
@@ -182,7 +182,7 @@ def recipes() -> dict[str, tuple[str, str]]:
     found = {}
     for recipe, file in shipped_recipes().items():
         text = Path(file).read_text()
-        method = (yaml.safe_load(text) or {}).get("method")
+        method = (safe_yaml.read(text) or {}).get("method")
         found[recipe] = method.get("name") if isinstance(method, dict) else method, text
     return found
 

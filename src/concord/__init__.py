@@ -10,7 +10,7 @@
 
 from concord.core import Chain, Groups, Outcome, Rollouts, Signal, Stage
 from concord.core.errors import ConcordError
-from concord.methods import Card, Method, create, info, names, register
+from concord.methods import Card, Method, advantages, create, info, names, register
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,7 @@ __all__ = [
     "Signal",
     "Stage",
     "__version__",
+    "advantages",
     "create",
     "info",
     "names",

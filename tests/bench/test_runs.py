@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +112,77 @@ def test_the_summary_by_hand() -> None:
     # b spends 10 in all. With so much gdpo has taken one step, and b two.
     assert gdpo.at_budget == pytest.approx(0.4)
     assert b.at_budget == pytest.approx(0.4 + 0.001 / 2 + 0.035 / 2)
+    assert b.at_budget_difference == pytest.approx(0.001 / 2 + 0.035 / 2)
+    assert (a.update_tokens, b.update_tokens, gdpo.at_budget_difference) == (20.0, 10.0, 0.0)
 
 
 def test_worse_and_open() -> None:
     made = [a_run(m, s, [v]) for s in range(8) for m, v in (("gdpo", 0.5), ("bad", 0.3), ("wild", 0.5 + (-1) ** s / 9))]
     assert [row.verdict() for row in summarise(made, "gdpo").tasks[0].rows] == ["baseline", "worse", "open"]
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "p_equivalent", "difference", "verdict"),
+    [
+        (0.049, 1.0, 0.1, "better"),
+        (0.049, 1.0, -0.1, "worse"),
+        (0.05, 1.0, 0.1, "open"),
+        (0.001, 0.049, 0.1, "same"),  # a difference that is there, and too small to matter
+        (0.05, 0.05, 0.1, "open"),
+    ],
+)
+def test_the_verdict_at_its_bars(p_holm: float, p_equivalent: float, difference: float, verdict: str) -> None:
+    made = [a_run(method, seed, [0.5]) for seed in range(2) for method in ("gdpo", "a")]
+    row = summarise(made, "gdpo").tasks[0].rows[1]
+    row = replace(row, p=0.001, p_holm=p_holm, p_equivalent=p_equivalent, difference=difference)
+    assert row.verdict() == verdict
+
+
+@pytest.mark.parametrize(("apart", "inside"), [(0.0098, True), (0.0102, False)])
+def test_methods_within_a_hundredth_are_the_same(apart: float, inside: bool) -> None:
+    """Eight seeds with one difference: one sign pattern in 2^8 is as extreme, if it is inside the margin."""
+    made = [a_run(m, s, [v]) for s in range(8) for m, v in (("gdpo", 0.5), ("a", 0.5 + apart))]
+    row = summarise(made, "gdpo").tasks[0].rows[1]
+    assert (row.p_equivalent == 1 / 256) is inside
+    assert row.verdict() == ("same" if inside else "better")
+
+
+def test_the_last_tenth_of_the_steps_is_final_and_the_rest_is_a_mean_over_all() -> None:
+    """Thirty-nine steps have a last tenth of three, nine have one; success and shares are over all of them."""
+    made = []
+    for seed, method in itertools.product(range(2), ("gdpo", "a")):
+        one = a_run(method, seed, [float(step) for step in range(39)])
+        points = [p | {"success": p["value"] / 38, "reward/first": p["value"], "kept": 0.75} for p in one.points]
+        made.append(replace(one, points=tuple(points)))
+    row = summarise(made, "gdpo").tasks[0].rows[0]
+    assert row.final == (36 + 37 + 38) / 3
+    assert row.success == pytest.approx(0.5)
+    assert row.rewards["first"] == 37  # the bandit's are from 0 to 1
+    assert (row.kept, row.mixed, row.silent, row.sign_flips) == (0.75, 0.5, 0.5, 0.5)
+    assert (row.update_tokens, row.n, row.iqm) == (390.0, 2, 19.0)
+    assert (row.wins, row.difference, row.improvement) == (0, 0.0, 0.5)  # a tie is no win
+    rewards = {"reward/correctness": 1.5, "reward/format": 0.25, "reward/conciseness": 1.0}
+    tools = replace(made[0], job=Job("tools3", "gdpo", 0), points=tuple(p | rewards for p in made[0].points))
+    scaled = summarise([tools], "gdpo").tasks[0].rows[0].rewards  # correctness is from -3 to 3
+    assert scaled == {"correctness": 0.75, "format": 0.25, "conciseness": 1.0}
+    short = [a_run("gdpo", 0, [float(step) for step in range(9)])]
+    assert summarise(short, "gdpo").tasks[0].rows[0].final == 8.0
+
+
+def test_over_all_tasks_by_hand() -> None:
+    """Six seeds of two tasks, on which "a" is above by 0.1 and by 0.3 at a half and a quarter of the tokens."""
+    made = []
+    for seed, (task, more, spent) in itertools.product(range(6), (("bandit", 0.1, 5.0), (TINY, 0.3, 2.5))):
+        for method, value, tokens in (("gdpo", 0.4, 10.0), ("a", 0.4 + more, spent), ("b", 0.4, 10.0)):
+            one = a_run(method, seed, [value], tokens)
+            made.append(replace(one, job=Job(task, method, seed)))
+    gdpo, a, b = overall(made, "gdpo")
+    assert (a.n, a.wins, a.auc, a.difference) == (6, 6, pytest.approx(0.6), pytest.approx(0.2))
+    assert a.interval == (pytest.approx(0.2), pytest.approx(0.2))
+    assert (a.p, a.p_holm) == (2 / 64, 4 / 64)
+    assert (b.p, b.p_holm, b.wins) == (1.0, 1.0, 0)
+    assert (a.tokens, b.tokens, gdpo.tokens) == (pytest.approx(0.375), 1.0, 1.0)
+    assert math.isnan(gdpo.p_holm)
 
 
 def test_the_page_stands_alone(tmp_path: Path, runs: list[Run]) -> None:

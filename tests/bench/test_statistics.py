@@ -71,7 +71,9 @@ def test_holm_by_hand() -> None:
 
 
 def test_iqm_and_probability_of_improvement_as_rliable_has_them() -> None:
-    assert s.iqm([8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) == 4.5  # without 1, 2 and 7, 8
+    assert s.iqm([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 50.0]) == 4.5  # without 1, 2 and 50, 100
+    assert s.iqm([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 9.0]) == pytest.approx(23 / 5)  # a quarter of seven is one
+    assert s.iqm([9.0, 1.0, 2.0]) == 4.0
     assert s.iqm([5.0]) == 5.0
     assert s.probability_of_improvement([3, 4], [1, 2]) == 1.0
     assert s.probability_of_improvement([1, 1], [1, 1]) == 0.5
@@ -88,6 +90,27 @@ def test_bootstrap_intervals_are_those_of_the_mean() -> None:
     assert all(math.isnan(end) for end in s.bootstrap([1.0]))
     curves = np.array([[0.0, 1.0], [0.0, 3.0]])
     assert s.bootstrap_curve(curves) == [(0.0, 0.0), (1.0, 3.0)]
+
+
+@pytest.mark.parametrize(("level", "ends"), [(0.4, (0.5, 0.5)), (0.6, (0.0, 1.0)), (0.95, (0.0, 1.0))])
+def test_the_level_is_what_the_interval_holds(level: float, ends: tuple[float, float]) -> None:
+    """The means of two values drawn twice are 0, 1/2 and 1, with a quarter, a half and a quarter of the chance."""
+    assert s.bootstrap([0.0, 1.0], level=level) == ends
+
+
+def test_the_interval_leaves_one_in_twenty_out_unless_told_otherwise() -> None:
+    """Of six values with one 1: (5/6)^6 = 0.335 of the means are 0, 0.402 are 1/6, and 0.991 are at most a half."""
+    values = [0.0] * 5 + [1.0]
+    assert s.bootstrap(values) == s.bootstrap(values, level=0.95) == (0.0, 0.5)
+    assert s.bootstrap(values, level=0.3) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+    assert s.bootstrap(values, level=0.99)[1] == pytest.approx(4 / 6)
+
+
+def test_all_signs_are_tried_up_to_twenty_pairs() -> None:
+    """The exact p of n ones is 2 / 2^n; sampled, it is a count over 2^20 + 1."""
+    assert s.sign_flip([1.0] * 20) == 2 / 2**20
+    hits = s.sign_flip([1.0] * 21) * (2**20 + 1)
+    assert hits == pytest.approx(round(hits), abs=1e-9)
 
 
 def test_steps_to_a_target_needs_three_steps_in_a_row_on_average() -> None:

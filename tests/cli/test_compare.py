@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from concord.cli.evaluation_tables import evaluation_table
 from concord.cli.main import main
 from concord.cli.output import stdout
+from concord.core import safe_yaml
 from concord.run.config import PublishedConfig
 from concord.run.evaluate import Evaluation
 from tests.cli.test_commands import Run, run  # noqa: F401 fixture
@@ -25,7 +25,7 @@ Words = list[list[str]]
 @pytest.fixture
 def compared(run_file: Path) -> Path:
     """The run with an evaluation, and figures that somebody has published."""
-    raw = yaml.safe_load(run_file.read_text())
+    raw = safe_yaml.read(run_file.read_text())
     raw["engine"]["max_steps"] = 2
     raw["evaluations"] = {
         "letters": {
@@ -33,7 +33,7 @@ def compared(run_file: Path) -> Path:
             "published": {"source": "arXiv:0000.00000, Table 7", "figures": {"grpo": {"early": {"overall": 0.375}}}},
         }
     }
-    run_file.write_text(yaml.safe_dump(raw))
+    run_file.write_text(safe_yaml.write(raw))
     return run_file
 
 

@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import yaml
+from rich.console import Console
 from safetensors.torch import load_file
 
 from concord.cli.main import main
+from concord.core import safe_yaml
+from concord.engines.defaults import REWARD_MODEL
+from concord.reward_models import train
+from concord.reward_models.config import load_config as load_reward_model
 from concord.reward_models.residual import length_slope
 from concord.reward_models.score import score
 from concord.rewards.model import RewardModel
@@ -99,7 +103,7 @@ def run_file(folder: Path, base: Path, **changes: Any) -> Path:
         "out": "runs/a",
     }  # fmt: skip
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(raw | changes))
+    path.write_text(safe_yaml.write(raw | changes))
     return path
 
 
@@ -127,7 +131,7 @@ def test_train_compare_evaluate_again_and_use_as_a_reward(run: Run, base: Path, 
     want = length_slope(score(RewardModel(out / "plain" / "model"), pairs))
     assert slope == {"of": "plain", "reward_per_character": pytest.approx(want)}
 
-    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+    (tmp_path / "policy.yaml").write_text(safe_yaml.write(POLICY))
     (helpful,) = load_config(tmp_path / "policy.yaml").named_rewards()  # as concord train would
     pairs = tiny.pairs(8)
     found = helpful.source.target(prompts=[pair.prompt for pair in pairs], completions=[pair.chosen for pair in pairs])
@@ -225,3 +229,12 @@ def test_help_names_both_commands(run: Run) -> None:
     text = run("reward-model", "--help").stdout
     assert "train" in text
     assert "eval" in text
+
+
+@pytest.mark.parametrize("words", [[], ["engine.per_device_eval_batch_size=3"]])
+def test_a_model_is_evaluated_in_batches_of_the_engines_size(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    monkeypatch.setattr(train, "RewardModel", lambda source, batch_size: sizes.append(batch_size))
+    monkeypatch.setattr(train, "evaluate", lambda *args, **options: {})
+    train.evaluate_run(load_reward_model("hh", words), {}, console=Console(quiet=True))
+    assert sizes == [3 if words else REWARD_MODEL.default("per_device_eval_batch_size")]

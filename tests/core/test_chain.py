@@ -94,8 +94,8 @@ def test_bad_stage_configs(config: dict[str, object], error: type[Exception], me
 @pytest.mark.parametrize(
     ("rewards", "message"),
     [
-        (torch.zeros(4), r"\[rollouts, rewards\], got \(4,\)"),
-        ([[1.0]], "got list"),
+        (torch.zeros(4), r"\[rollouts, rewards\], got shape \(4,\); one reward is a column"),
+        ([[1.0]], "groups cover 4 rollouts, rewards 1"),
         (torch.zeros(4, 2, dtype=torch.int64), "call .float"),
         (torch.zeros(3, 2), "groups cover 4 rollouts, rewards 3"),
         (torch.zeros(4, 3), "3 reward columns, but 2 names"),

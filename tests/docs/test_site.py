@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from benchmarks import engines_differ
 from scripts.docs import benchmark, commands, docstring, links, method_page, method_table, parts, reference
 
 import concord
+from concord.core import safe_yaml
 from concord.core.catalogue import Card, builder, info, names
 from concord.methods import Method
 
@@ -50,7 +50,7 @@ def test_the_configuration_of_a_page_is_the_methods_defaults(name: str) -> None:
     build, page = builder(name), method_page.page(name)
     if isinstance(made := parts.built(build), Method):
         (first, *_) = re.findall(r"^```yaml\n(.*?)```", page, re.DOTALL | re.MULTILINE)
-        assert concord.create(**yaml.safe_load(first)["method"]) == made
+        assert concord.create(**safe_yaml.read(first)["method"]) == made
     elif not parts.needed(build):
         exec(
             re.findall(r"^```python\n(.*?)```", page, re.DOTALL | re.MULTILINE)[-1], names_in_it := {"__name__": "docs"}

@@ -59,6 +59,8 @@ def test_it_takes_the_same_step_as_the_trl_engine_from_the_same_rollouts(
         assert torch.equal(done.outcome.keep, step.batches[0]["keep"])
         gradient = {name: p.grad for name, p in policy.named_parameters()}
         torch.testing.assert_close(gradient, step.gradient, rtol=0, atol=2e-6)
+        norm = torch.cat([part.flatten() for part in gradient.values()]).norm()
+        assert done.gradient == pytest.approx(float(norm), rel=1e-5)
         assert float(moved(policy, before).abs().max()) > 1e-3
         torch.testing.assert_close(moved(policy, before), -0.05 * torch.cat([g.flatten() for g in gradient.values()]))
 

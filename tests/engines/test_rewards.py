@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -112,6 +113,28 @@ def test_the_weight_in_force_is_logged_dumped_and_used(tmp_path: Path) -> None:
     assert frame["advantage"][:first].tolist() == zero["advantage"][:first].tolist()
     assert frame["advantage"].tolist() == stepped["advantage"].tolist()
     assert frame["advantage"][first:].tolist() != zero["advantage"][first:].tolist()
+
+
+def conflict(frame: pd.DataFrame, weights: dict[str, float], size: int = 4) -> tuple[float, float]:
+    """The shares of mixed sign and cancelled, from the dumped scores of one step."""
+    scores = frame[[f"reward/{name}" for name in weights]].to_numpy().reshape(-1, size, len(weights))
+    spread = scores.std(1, ddof=1, keepdims=True)
+    pull = (scores - scores.mean(1, keepdims=True)) / (spread + 1e-4) * list(weights.values())
+    pull = np.where(spread > 1e-3, pull, 0).reshape(-1, len(weights))
+    mixed = (pull.max(1) > 1e-3) & (pull.min(1) < -1e-3)
+    return mixed.mean(), 1 - np.abs(pull.sum(1)).sum() / np.abs(pull).sum()
+
+
+def test_the_conflict_that_is_logged_is_that_of_the_rewards_under_their_weights(tmp_path: Path) -> None:
+    log, frame = run(tmp_path, NamedReward("varied", tiny.varied, Steps({0: 0.0, 1: -3.0})))
+    seen = []
+    for step, weight in enumerate((0.0, -3.0)):
+        part = frame[frame["step"] == step]
+        want = conflict(part, {"early": 1.0, "brief": 1.0, "varied": weight})
+        found = log[step]["concord/conflict/mixed"], log[step]["concord/conflict/cancelled"]
+        assert found == pytest.approx(want, abs=1e-4)
+        seen.append((want, conflict(part, {"early": 1.0, "brief": 1.0, "varied": 1.0})))
+    assert all(abs(want[1] - unweighted[1]) > 0.01 for want, unweighted in seen)
 
 
 def test_trls_sum_of_rewards_is_under_the_weights_in_force(tmp_path: Path) -> None:

@@ -180,7 +180,31 @@ def test_nobody_scores(tmp_path: Path) -> None:
     trainer = tiny.trainer(tmp_path, rewards=[silent], max_steps=1)
     (step,) = record(trainer)
     assert all((value == 0).all() for value in step.gradient.values())
-    assert trainer.state.log_history[0]["concord/kept"] == 0
+    entry = trainer.state.log_history[0]
+    assert (entry["concord/kept"], entry["concord/empty_groups"], entry["concord/computed"]) == (0, 1, 0)
+
+
+def test_the_shares_of_a_step_are_those_of_its_rollouts(tmp_path: Path) -> None:
+    """Hard masking of two rewards, of which one is unanimous in the second group."""
+
+    def sign(completions: list[str], **_: Any) -> list[float]:
+        return [float(i % 2) for i in range(len(completions))]
+
+    def other(completions: list[str], **_: Any) -> list[float]:
+        ways = [[1, 0, 1, 0], [1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 0, 1]]
+        return [float(score) for group in ways for score in group]
+
+    trainer = tiny.trainer(tmp_path, rewards=[sign, other], method="gd2po_hard", method_args={}, max_steps=1)
+    trainer.train()
+    entry = trainer.state.log_history[0]
+    # Opposed in the first group whole, in the third by half.
+    assert entry["concord/kept"] == entry["concord/computed"] == 10 / 16
+    assert entry["concord/empty_groups"] == 1 / 4
+    assert entry["concord/conflict/mixed"] == 6 / 16
+    assert entry["concord/reweight_groups/mean"] == pytest.approx((0 + 1 + 0.5 + 1) / 4)
+    assert entry["concord/reweight_groups/min"] == 0
+    # Of signal 2 a rollout where both speak, 1 in the second group: 6 rollouts cancel.
+    assert entry["concord/conflict/cancelled"] == pytest.approx(12 / 28, abs=1e-5)
 
 
 # ---- Evaluation ----

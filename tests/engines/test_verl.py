@@ -13,7 +13,7 @@ from concord.core.errors import ConfigError, RewardError
 from concord.engines.scored import named_rewards
 from concord.engines.settings import Settings
 from concord.engines.signal import StepSignal
-from concord.engines.verl.check import REPLACED, check
+from concord.engines.verl.check import check
 from concord.engines.verl.loss import policy_loss
 from concord.engines.verl.rows import Sessions
 from concord.engines.verl.settings import read
@@ -23,13 +23,14 @@ from concord.objectives import PolicyBatch, Totals
 SECTION = {"method": "gd2po", "args": {"tau": 0.8}, "rewards": ["correctness", "format"]}
 
 
-def configuration() -> dict:
-    actor = {name: default for name, (default, _) in REPLACED.items() if "." not in name}
+@pytest.fixture
+def configuration(shipped_verl: dict) -> dict:
+    """What verl composes, with a method of ours in it."""
     return {
         "algorithm": {"adv_estimator": "concord", "use_kl_in_reward": False, "concord": SECTION},
         "critic": {"enable": None},
         "reward": {"reward_model": {"enable": False, "enable_resource_pool": False}},
-        "actor_rollout_ref": {"actor": actor | {"policy_loss": {"loss_mode": "vanilla"}, "use_kl_loss": True}},
+        "actor_rollout_ref": {"actor": copy.deepcopy(shipped_verl) | {"use_kl_loss": True}},
     }
 
 
@@ -42,6 +43,11 @@ def configuration() -> dict:
         ({"concord": SECTION | {"method": "gd2op"}}, "did you mean 'gd2po'"),
         ({"concord": SECTION | {"args": {"ta": 1}}}, "no 'ta'; did you mean 'tau'"),
         ({"concord": SECTION | {"args": {"tau": 7}}}, r"tau must be in \[0, 1\]"),
+        ({"concord": SECTION | {"args": {"tau": "high"}}}, r"args\.tau: must be a number, got 'high'"),
+        (
+            {"concord": {"method": "gd2po", "rewards": ["a", "b"], "args": {"weights": {"a": 0, "b": 0.0}}}},
+            r"args\.weights: the weight of every reward is 0",
+        ),
         ({"concord": SECTION | {"args": {"weights": {"formt": 1}}}}, "did you mean 'format'"),
         ({"concord": SECTION | {"rewards": []}}, "names no reward"),
         ({"concord": SECTION | {"rewards": ["a", "a"]}}, "'a' twice"),
@@ -64,12 +70,15 @@ def test_what_is_misspelt_is_an_error_at_the_start_that_names_the_nearest(algori
         ("critic.enable", True, "no method here has verl.s critic"),
         ("reward.reward_model.enable", True, "enable_resource_pool=True"),
         ("actor_rollout_ref.actor.clip_ratio_high", 0.28, "clip_high"),
+        ("actor_rollout_ref.actor.clip_ratio", 0.2, "clip"),  # which is not the default of this verl
         ("actor_rollout_ref.actor.loss_agg_mode", "seq-mean-token-mean", "its own average"),
         ("actor_rollout_ref.actor.policy_loss.loss_mode", "gspo", "its own loss"),
     ],
 )
-def test_an_option_that_would_have_no_effect_is_refused_with_what_to_write(path: str, value, message: str) -> None:
-    config = copy.deepcopy(configuration())
+def test_an_option_that_would_have_no_effect_is_refused_with_what_to_write(
+    path: str, value, message: str, configuration: dict
+) -> None:
+    config = configuration
     check(config, create("gd2po"))
     *parents, last = path.split(".")
     section = config
@@ -80,8 +89,10 @@ def test_an_option_that_would_have_no_effect_is_refused_with_what_to_write(path:
         check(config, create("gd2po"))
 
 
-def test_a_method_that_empties_mini_batches_is_refused_beside_terms_that_divide_by_them() -> None:
-    config = configuration()
+def test_a_method_that_empties_mini_batches_is_refused_beside_terms_that_divide_by_them(
+    configuration: dict,
+) -> None:
+    config = configuration
     with pytest.raises(ConfigError, match="use_kl_loss"):
         check(config, create("dapo"))
     config["actor_rollout_ref"]["actor"]["use_kl_loss"] = False
@@ -151,3 +162,19 @@ def test_the_losses_of_micro_batches_on_two_workers_add_up_to_the_methods_loss(m
     ]
     got = torch.autograd.grad(sum(parts) / 2, logp)[0]
     torch.testing.assert_close(got, expected)
+
+
+def test_the_metrics_of_the_loss_are_means_over_the_micro_batchs_tokens() -> None:
+    """Of three tokens one is beyond the clip of 1.2 and one is the environment's."""
+    old = torch.zeros(1, 3)
+    logp = torch.tensor([[1.5, 0.9, 7.0]]).log().requires_grad_()
+    config = SimpleNamespace(policy_loss=SimpleNamespace(objective=create("grpo").objective), global_batch_info={})
+    loss, metrics = policy_loss(old, logp, torch.ones(1, 3), torch.tensor([[1, 1, 0]]), config=config)
+    assert loss.item() == pytest.approx(-(1.2 + 0.9) / 2)
+    assert metrics == pytest.approx(
+        {
+            "actor/concord/clipped": 0.5,
+            "actor/concord/ratio": 1.2,
+            "actor/concord/ratio_variance": (0.5**2 + 0.1**2) / 2,
+        }
+    )

@@ -14,11 +14,13 @@ from verl.trainer.ppo.v1 import get_trainer_cls
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 
 from concord import create
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
+from concord.engines.defaults import verl_default
 from concord.engines.verl import contract
+from concord.engines.verl.check import REPLACED
 from concord.engines.verl.settings import TRAINERS
-from concord.engines.verl.translate import translate
-from concord.run import safe_yaml
+from concord.engines.verl.translate import READ, translate
 from concord.run.config import RunConfig
 from concord.run.launch import plan
 from concord.run.launch.plan import _value
@@ -36,9 +38,37 @@ OURS = (
 )
 
 
+WITHOUT_TRL = {
+    "num_generations": 8, "max_completion_length": 64, "temperature": 1.0, "top_p": 1.0, "top_k": 0,
+    "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "steps_per_generation": None,
+    "generation_batch_size": None, "num_iterations": 1, "learning_rate": 1e-6, "weight_decay": 0.0,
+    "adam_beta1": 0.9, "adam_beta2": 0.999, "max_grad_norm": 1.0, "warmup_steps": 0, "lr_scheduler_type": "linear",
+    "beta": 0.0, "max_steps": -1, "num_train_epochs": 3, "gradient_checkpointing": True, "save_total_limit": None,
+    "save_steps": 500, "save_strategy": "steps", "use_vllm": False,
+}  # fmt: skip
+"""A run that leaves nothing to TRL's defaults: TRL is in the other environment, and nobody can be asked."""
+
+
 def composed(*words: str):
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose("ppo_trainer", overrides=[*OURS, *words])
+
+
+def test_a_run_without_trl_says_all_that_a_launch_reads() -> None:
+    assert WITHOUT_TRL.keys() == set(READ)
+
+
+def test_the_defaults_are_those_that_hydra_composes() -> None:
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        config = compose("ppo_trainer")
+    for key in (*(f"actor_rollout_ref.actor.{name}" for name in REPLACED), "data.max_prompt_length"):
+        assert verl_default(key) == OmegaConf.select(config, key), key
+
+
+def test_the_constants_of_a_method_with_verls_numerics_are_verls_defaults() -> None:
+    surrogate = create("grpo", numerics="verl").objective.surrogate
+    found = {"clip_ratio_low": surrogate.low, "clip_ratio_high": surrogate.high, "clip_ratio_c": surrogate.dual}
+    assert found == {name: verl_default(f"actor_rollout_ref.actor.{name}") for name in found}
 
 
 def test_this_verl_is_the_one_that_was_tested() -> None:
@@ -111,7 +141,7 @@ def trained():
 def test_verl_takes_the_launch_of_a_recipe_that_ships_and_trains_its_method(recipe: str, tmp_path: Path) -> None:
     raw = safe_yaml.read(shipped_recipes()[recipe].read_text())
     engine = raw.pop("engine")  # which TRL checks, and that is in the other environment
-    run = RunConfig.model_validate(raw).model_copy(update={"engine": engine})
+    run = RunConfig.model_validate(raw).model_copy(update={"engine": WITHOUT_TRL | engine})
     launch = plan(run, tmp_path, nodes=2, gpus=8, options=["actor_rollout_ref.rollout.name=vllm"])
     with initialize_config_module("verl.trainer.config", version_base=None):
         config = compose("ppo_trainer", overrides=list(launch.words))
@@ -125,7 +155,7 @@ def test_verl_takes_the_launch_of_a_recipe_that_ships_and_trains_its_method(reci
 
 def test_values_of_every_kind_come_through_hydras_grammar() -> None:
     engine = {"per_device_train_batch_size": 16, "num_generations": 4, "max_steps": 8, "beta": 0.1, "save_steps": 2}
-    found = translate(engine, {"r": 4}, 2).options
+    found = translate(WITHOUT_TRL | engine, {"r": 4}, 2).options
     weights = {"+algorithm.concord.args.weights.my-reward": 0.5, "+algorithm.concord.args.numerics": "trl"}
     ours = {"algorithm.concord.rewards": ["my-reward", "format"], "data.train_files": "/a b/it's.parquet"}
     words = [f"{key}={_value(value)}" for key, value in {**found, **weights, **ours}.items() if value is not None]

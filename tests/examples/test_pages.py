@@ -14,8 +14,8 @@ import pytest
 from concord.cli.main import app
 from concord.core import catalogue, stage
 from concord.core.errors import ConfigError
+from concord.core.safe_yaml import read
 from concord.run.config import load_config
-from concord.run.safe_yaml import read
 from tests.examples.pages import ROOT, blocks, follow, run
 
 DOCS = ROOT / "docs"

@@ -72,6 +72,17 @@ def test_its_steps_are_those_of_verls_loss() -> None:
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
+def test_the_value_that_is_told_is_the_mean_over_sampled_tokens_and_there_is_no_loss_before_one() -> None:
+    batch = a_batch()
+    critic = Critic(lr=0.2, steps=3).build(3)
+    taught(critic, batch)
+    judged = critic.step(batch)
+    mask, values = batch.columns["response_mask"], judged.columns["values"]
+    assert critic.metrics["value"].item() == pytest.approx(values[mask].mean().item())
+    assert abs(critic.metrics["value"].item()) > 0.01
+    assert critic.metrics["loss"].isnan()
+
+
 def test_off_the_mask_states_may_be_anything() -> None:
     batch = a_batch()
     holed = torch.where(batch.columns["response_mask"][..., None], batch.columns["states"], torch.nan)

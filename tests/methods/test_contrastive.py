@@ -45,7 +45,7 @@ def test_clipo_is_grpo_with_the_bonus() -> None:
 
 def test_an_engine_supplies_states_and_the_learner_the_loss() -> None:
     assert clipo().needs == {"hidden"}
-    assert clipo(base="gdpo").needs == {"hidden", "lengths"}
+    assert clipo(base="gdpo").needs == {"hidden"}
     assert grpo().needs == set()
     with pytest.raises(MissingColumn, match="'add_contrastive' needs columns"):
         clipo().signal(Rollouts(torch.zeros(2, 1), Groups.uniform(1, 2), ("right",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from concord.objectives import (
     PolicyObjective,
     SequenceMean,
     SequenceRatio,
+    SequenceTokenRatio,
     TokenMean,
     TokenRatio,
     Totals,
@@ -143,19 +145,56 @@ def test_dual_clip_bounds_the_loss_of_a_bad_response() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "advantage", "loss", "clipped"),
+    ("ratio", "advantage", "loss", "slope", "clipped"),
     [
-        (1.5, 1.0, -1.28, True),
-        (0.5, 1.0, -0.5, False),
-        (0.5, -1.0, 0.8, True),
-        (1.5, -1.0, 1.5, False),
-        (1.1, 2.0, -2.2, False),
+        (1.5, 1.0, -1.25, 0, True),
+        (1.2500001, 2.0, -2.5, 0, True),
+        (1.2499999, 2.0, -2.4999998, -2, False),
+        (0.5, 1.0, -0.5, -1, False),
+        (0.5, -1.0, 0.75, 0, True),
+        (0.7499999, -2.0, 1.5, 0, True),
+        (0.7500001, -2.0, 1.5000002, 2, False),
+        (1.5, -1.0, 1.5, 1, False),
+        (2.9999999, -2.0, 5.9999998, 2, False),  # below the dual bound
+        (3.0000001, -2.0, 6.0, 0, True),
+        (9.0, 2.0, -2.5, 0, True),  # the dual bound is for bad responses
+        (9.0, 0.0, 0.0, 0, False),
     ],
 )
-def test_the_four_corners_of_the_clip(ratio: float, advantage: float, loss: float, clipped: bool) -> None:
-    got, where = Clip(0.2, 0.28)(torch.tensor([[ratio]]), torch.tensor([[advantage]]))
-    assert got.item() == pytest.approx(loss)
+def test_the_corners_of_the_clip_and_its_slopes(
+    ratio: float, advantage: float, loss: float, slope: float, clipped: bool
+) -> None:
+    """Bounds 3/4, 5/4 and the dual one, 3: value, slope in the ratio, and what is counted as clipped."""
+    at = torch.tensor([[ratio]], dtype=torch.float64, requires_grad=True)
+    got, where = Clip(0.25, 0.25, dual=3.0)(at, torch.tensor([[advantage]]).double())
+    assert got.item() == pytest.approx(loss, rel=1e-12)
+    assert torch.autograd.grad(got.sum(), at)[0].item() == pytest.approx(slope)
     assert where.item() is clipped
+
+
+@pytest.mark.parametrize(("ratio", "advantage"), [(0.75, 1.0), (0.75, -1.0), (1.25, 1.0), (1.25, -1.0), (3.0, -1.0)])
+def test_nothing_is_clipped_at_the_bound_itself(ratio: float, advantage: float) -> None:
+    assert not Clip(0.25, 0.25, dual=3.0)(torch.tensor([[ratio]]), torch.tensor([[advantage]]))[1].item()
+
+
+def test_the_low_and_the_high_bound_are_not_one_another() -> None:
+    ratio = torch.tensor([[0.5, 1.5]])
+    assert Clip(0.2, 0.28)(ratio, torch.ones(1, 2))[0].tolist()[0] == pytest.approx([-0.5, -1.28])
+    assert Clip(0.2, 0.28)(ratio, -torch.ones(1, 2))[0].tolist()[0] == pytest.approx([0.8, 1.5])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Clip(low=0.0, high=0.0),
+        lambda: Clip(low=1.0),
+        lambda: Clip(dual=1.0 + 1e-9),
+        lambda: FixedLength(1),
+        lambda: Kl(0.0),
+    ],
+)
+def test_parameters_at_the_end_of_their_range_are_taken(build: Callable[[], object]) -> None:
+    build()
 
 
 def test_tokens_or_sequences_weigh_alike() -> None:
@@ -176,6 +215,56 @@ def test_what_is_off_the_mask_cannot_poison_the_loss() -> None:
     for name in ("grpo", "gspo", "rloo", "dr_grpo"):
         assert OBJECTIVES[name](broken).loss.item() == OBJECTIVES[name](batch).loss.item()
         assert gradient(OBJECTIVES[name], broken).isfinite().all()
+
+
+RATIOS = {"token": TokenRatio(), "sequence": SequenceRatio(), "whole": WholeSequenceRatio()}
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize(
+    ("nats", "exponent"), [(19.5, 19.5), (20.5, 20.0), (-19.5, -19.5), (-20.5, -20.0), (900.0, 20.0), (-900.0, -20.0)]
+)
+def test_a_ratio_is_bounded_by_twenty_nats_and_beyond_them_has_no_gradient(
+    ratio: str, nats: float, exponent: float
+) -> None:
+    """Two tokens that moved by ``nats`` together, or each."""
+    each = nats / 2 if ratio == "whole" else nats
+    logp = torch.full((1, 2), each, dtype=torch.float64, requires_grad=True)
+    batch = PolicyBatch(logp, torch.zeros(1, 2).double(), torch.ones(1).double(), torch.ones(1, 2).bool())
+    found = RATIOS[ratio](batch)
+    assert found.log().flatten().tolist() == pytest.approx([exponent] * found.numel(), rel=1e-12)
+    slope = torch.autograd.grad(found.sum(), logp)[0]
+    inside = found.detach() / (2 if ratio == "sequence" else 1)
+    torch.testing.assert_close(slope, (inside if abs(nats) < 20 else torch.zeros_like(inside)).expand(1, 2))
+
+
+@pytest.mark.parametrize(("nats", "exponent"), [(19.5, 19.5), (20.5, 20.0), (-19.5, -19.5), (-20.5, -20.0)])
+def test_the_responses_ratio_behind_a_tokens_gradient_is_bounded_too(nats: float, exponent: float) -> None:
+    logp = torch.full((1, 2), nats, dtype=torch.float64, requires_grad=True)
+    batch = PolicyBatch(logp, torch.zeros(1, 2).double(), torch.ones(1).double(), torch.ones(1, 2).bool())
+    found = SequenceTokenRatio()(batch)
+    assert found.log().tolist()[0] == pytest.approx([exponent] * 2, rel=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), logp)[0], found.detach())
+
+
+@pytest.mark.parametrize(
+    ("nats", "exponent"), [(19.5, 19.5), (20.5, 20.0), (-19.5, -19.5), (-20.5, -20.0), (1e4, 20.0), (-1e4, -20.0)]
+)
+def test_k3_is_bounded_by_twenty_nats_and_beyond_them_has_no_gradient(nats: float, exponent: float) -> None:
+    logp = torch.tensor([-nats], dtype=torch.float64, requires_grad=True)
+    found = k3(logp, torch.zeros(1).double())
+    assert found.item() == pytest.approx(math.exp(exponent) - exponent - 1, rel=1e-12)
+    slope = torch.autograd.grad(found.sum(), logp)[0].item()
+    assert slope == pytest.approx(1 - math.exp(nats) if abs(nats) < 20 else 0.0, rel=1e-9)
+
+
+def test_k1_and_k2_by_hand() -> None:
+    """The policy is surer by 3 nats: k1 = 3, k2 = 9 / 2, with the slopes 1 and 3."""
+    for estimator, value, slope in ((k1, 3.0, 1.0), (k2, 4.5, 3.0), (k3, math.exp(-3) + 2, 1 - math.exp(-3))):
+        logp = torch.tensor([-1.0], dtype=torch.float64, requires_grad=True)
+        found = estimator(logp, torch.tensor([-4.0]).double())
+        assert found.item() == pytest.approx(value)
+        assert torch.autograd.grad(found.sum(), logp)[0].item() == pytest.approx(slope)
 
 
 def test_an_extreme_ratio_stays_finite() -> None:
@@ -228,8 +317,10 @@ def test_the_gradient_of_every_method_pushes_up_what_is_better_than_its_peers(na
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Clip(low=1.2), "0 <= low <= 1"),
-        (lambda: Clip(dual=0.5), "dual clip must be above 1"),
+        (lambda: Clip(low=1.0000001), "0 <= low <= 1"),
+        (lambda: Clip(low=-1e-9), "0 <= low <= 1"),
+        (lambda: Clip(high=-1e-9), "0 <= low <= 1 and high >= 0"),
+        (lambda: Clip(dual=1.0), "dual clip must be above 1"),
         (lambda: FixedLength(0), "positive"),
         (lambda: Kl(-1.0), "not be negative"),
         (lambda: Kl(1.0, "k4"), "one of k1, k2, k3"),  # type: ignore[arg-type]
@@ -257,3 +348,5 @@ def test_the_metrics_are_means_over_the_tokens_that_count() -> None:
     batch = PolicyBatch(logp, torch.zeros(1, 3), torch.tensor([1.0]), torch.tensor([[True, True, False]]))
     metrics = {name: mean.value().item() for name, mean in PolicyObjective()(batch).metrics.items()}
     assert metrics == pytest.approx({"clipped": 0.0, "ratio": 0.95, "ratio_variance": 0.025})
+    clipped = PolicyObjective(surrogate=Clip(0.2, 0.05))(batch).metrics["clipped"]
+    assert clipped.value().item() == 0.5  # of two tokens: the third is off the mask

@@ -128,6 +128,8 @@ def test_metrics_are_those_of_the_implicit_rewards() -> None:
     assert metrics["margin"].value().item() == pytest.approx(sum(a - b for a, b in rewards) / count)
     assert metrics["accuracy"].value().item() == pytest.approx(sum(a > b for a, b in rewards) / count)
     assert set(builder("sft_chi_squared")()(batch).metrics) == {"score_chosen"}
+    even = Responses(batch.chosen.logp, batch.chosen.lengths, batch.chosen.ref_logp)
+    assert builder("dpo")(beta=0.3)(PairBatch(batch.chosen, even)).metrics["accuracy"].value().item() == 0.0
 
 
 # ---- Labels ----
@@ -142,6 +144,7 @@ def test_a_dynamic_label_goes_to_the_policys_probability_at_its_rate() -> None:
         labels = objective(batch).labels
         batch = PairBatch(batch.chosen, batch.rejected, {"label": labels})
         torch.testing.assert_close(labels - target, 0.75**visit * (start - target), atol=1e-7, rtol=0)
+    assert objective(batch).metrics["label"].value().item() == pytest.approx(objective(batch).labels.mean().item())
     assert not labels.requires_grad
 
 

@@ -243,3 +243,30 @@ def test_it_needs_a_reference_and_a_positive_beta() -> None:
         ContrastivePairs(0.0)
     with pytest.raises(ConfigError, match="tau must be positive"):
         GroupClassification(0.0)
+
+
+def four(advantages: list[float], moved: list[float], groups: list[int]) -> PolicyBatch:
+    """Responses of two tokens, of which each moved by so many nats since sampling, and from the reference."""
+    zeros, mask = torch.zeros(len(moved), 3, dtype=torch.float64), torch.tensor([True, True, False])
+    logp = torch.tensor(moved, dtype=torch.float64)[:, None].expand(-1, 3).clone().requires_grad_()
+    told = torch.tensor(advantages, dtype=torch.float64)
+    return PolicyBatch(logp, zeros, told, mask.expand(len(moved), 3), zeros, groups=torch.tensor(groups))
+
+
+@pytest.mark.parametrize(
+    ("advantages", "labelled"),
+    [([1.0, -1.0, 1.0, 1.0], 2 / 4), ([1.0, 0.0, -1.0, 0.0], 0.0), ([1.0, -1.0, 1e-9, -1e-9], 1.0)],
+)
+def test_the_labels_of_a_group_are_counted_and_the_scores_meaned(advantages: list[float], labelled: float) -> None:
+    metrics = GroupClassification(0.5)(four(advantages, [0.5, -0.1, 0.2, 1.0], [0, 0, 1, 1])).metrics
+    assert {name: mean.value().item() for name, mean in metrics.items()} == pytest.approx(
+        {"labelled": labelled, "score": 0.4}
+    )
+
+
+def test_the_gap_and_the_drift_of_contrastive_pairs_by_hand() -> None:
+    """In sums of two tokens u = 1, -0.2, 0.4, 2; x = A - u / 2 = 0.5, -0.9, 0.8, 1, of means -0.2 and 0.9."""
+    metrics = ContrastivePairs(0.5)(four([1.0, -1.0, 1.0, 2.0], [0.5, -0.1, 0.2, 1.0], [0, 0, 1, 1])).metrics
+    assert {name: mean.value().item() for name, mean in metrics.items()} == pytest.approx(
+        {"squared_gap": (2 * 0.7**2 + 2 * 0.1**2) / 4, "drift": 3.2 / 4}
+    )

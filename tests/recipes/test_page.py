@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from concord.core import safe_yaml
 from concord.reward_models.config import shipped_recipes as shipped_reward_models
-from concord.run import safe_yaml
 from concord.run.config import EvaluationConfig, RunConfig, load_config
 from concord.run.paths import shipped_recipes
 

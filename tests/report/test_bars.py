@@ -61,3 +61,16 @@ def test_a_growing_range_merges_neighbours() -> None:
     fine = [i / 1000 for i in range(50)]
     assert histogram(fine, [1000.0]) == histogram([1000.0], fine)
     assert histogram(fine, [1000.0]).counts == pytest.approx((50, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "bars", "width"),
+    [(24, 24, 0.0), (25, 25, 1.0), (48, 48, 1.0), (49, 25, 2.0), (96, 48, 2.0), (97, 25, 4.0)],
+)
+@pytest.mark.parametrize("low", [0, -24])
+def test_a_bar_each_up_to_twenty_four_values_then_at_most_forty_eight_of_one_width(
+    values: int, bars: int, width: float, low: int
+) -> None:
+    found = histogram([float(low + value) for value in range(values)])
+    assert (len(found.edges), found.width) == (bars, width)
+    assert sum(found.counts) == values

@@ -64,6 +64,7 @@ def test_rewards(both: tuple[Analysis, Slow], k: int) -> None:
     found, column = analysis.to_dict()["rewards"][NAMES[k]], slow.column(k)
     assert found["mean"] == pytest.approx(mean(column), **CLOSE)
     assert found["std"] == pytest.approx(np.std(column, ddof=1), **CLOSE)
+    assert found["weight"] == pytest.approx(WEIGHTS[NAMES[k]])
     assert (found["low"], found["high"]) == (min(column), max(column))
     assert found["at_high"] == pytest.approx(column.count(max(column)) / len(column), **CLOSE)
     assert found["saturation"] == max(found["at_low"], found["at_high"])
@@ -157,3 +158,57 @@ def test_series(both: tuple[Analysis, Slow]) -> None:
             assert point.dead_group_share[name] == pytest.approx(part.dead_group_share(k), **CLOSE)
             assert point.within_group_std[name] == pytest.approx(part.within_group_std(k), **CLOSE)
             assert point.share_of_advantage[name] == pytest.approx(part.share_of_advantage(k), **CLOSE)
+
+
+def test_what_cancels_beyond_chance_and_how_sure_that_is(both: tuple[Analysis, Slow]) -> None:
+    c = both[0].conflict
+    assert c.cancelled_excess.value == pytest.approx(c.cancelled_share - c.cancelled_by_chance, **CLOSE)
+
+
+def test_the_error_of_the_excess_is_that_of_a_ratio_of_sums() -> None:
+    """One group of gross signal t that cannot cancel, and one of 2 t that cancels whole.
+
+    With e the second one's excess, the ratio is q = e / 3 t. The residuals are -q t and e - 2 q t = q t; their squares,
+    times 2 / (2 - 1), have the root 2 q t; over 3 t that is 2 q / 3.
+    """
+    groups = [group([[0.0, 1.0], [1.0, 1.0]], key="quiet"), group([[0.0, 1.0], [1.0, 0.0]], key="opposed")]
+    c = analyse(FakeDump(groups, ("a", "b")), taus=()).conflict
+    excess = c.cancelled_excess
+    assert c.cancelled_share == pytest.approx(2 / 3)
+    assert excess.value == pytest.approx(2 / 3 - c.cancelled_by_chance)
+    assert excess.value > 0.1
+    assert excess.error == pytest.approx(2 / 3 * excess.value)
+    assert excess.groups == 2
+
+
+@pytest.mark.parametrize(("groups", "value"), [(1, True), (0, False)])
+def test_one_group_has_an_excess_without_an_error_and_none_has_neither(groups: int, value: bool) -> None:
+    rows = [group([[0.0, 1.0], [1.0, 0.0]])] * groups + [group(np.ones((2, 2)), key="silent")]
+    found = analyse(FakeDump(rows, ("a", "b")), taus=()).conflict.cancelled_excess
+    assert (math.isfinite(found.value), math.isnan(found.error), found.groups) == (value, True, groups)
+
+
+@pytest.mark.parametrize(
+    ("weight", "cancelled", "mixed"),
+    [
+        (0.0, 0.0, 0.0),  # what has no weight pushes nobody
+        (1.0, 1 - math.sqrt(2) / 2, 0.5),
+        (3.0, 1 - math.sqrt(10) / 4, 0.5),  # E|x + 3 y| / (E|x| + 3 E|y|)
+        (-3.0, 1 - math.sqrt(10) / 4, 0.5),
+    ],
+)
+def test_chance_weighs_the_rewards(weight: float, cancelled: float, mixed: float) -> None:
+    generator = np.random.default_rng(0)
+    rows = [group(generator.normal(size=(16, 2)), step=p // 16, key=str(p)) for p in range(320)]
+    c = analyse(FakeDump(rows, ("a", "b")), weights={"b": weight}, taus=()).conflict
+    assert c.cancelled_by_chance == pytest.approx(cancelled, abs=0.01 * bool(weight))
+    assert c.mixed_sign_by_chance == pytest.approx(mixed, abs=0.01 * bool(weight))
+
+
+def test_the_trend_is_in_the_rewards_own_units() -> None:
+    """Fifteen steps from 100 on, each a point above the one before."""
+    rows = [group([[100.0 + step], [102.0 + step]], step=step) for step in range(15)]
+    (reward,) = analyse(FakeDump(rows, ("a",)), taus=()).rewards
+    assert reward.trend is not None
+    assert (reward.trend.first, reward.trend.last, reward.trend.steps) == (pytest.approx(103), pytest.approx(113), 5)
+    assert (reward.mean, reward.low, reward.high) == (pytest.approx(108), 100, 116)

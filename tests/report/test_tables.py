@@ -68,6 +68,12 @@ def test_comparisons_are_parsed(analysis: Analysis) -> None:
         f"cancelled>={share!r}": True,
         f"cancelled>{share!r}": False,
         "rollouts<=1152": True,
+        "rollouts<=1151": False,
+        "rollouts<1152": False,
+        "rollouts<1153": True,
+        "rollouts>1151": True,
+        "rollouts>1152": False,
+        "rollouts>=1153": False,
         "serious>=1": True,
     }.items():
         assert (Comparison.parse(text).met(analysis) is not None) == met, text

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.reward_models.config import RewardModelConfig, load_config, shipped_recipes
 from concord.reward_models.objective import CorrelationTerm, InformationTerm, Objective
@@ -27,7 +27,7 @@ RUN: dict[str, Any] = {
 
 def write(folder: Path, **changes: Any) -> Path:
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(RUN | changes))
+    path.write_text(safe_yaml.write(RUN | changes))
     return path
 
 

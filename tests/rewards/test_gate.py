@@ -30,10 +30,28 @@ def test_counts_where_the_other_reached_it() -> None:
     assert opened.tolist() == [[True, True, True], [True, False, True], [True, True, True]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_threshold_is_reached_up_to_float_noise(dtype: torch.dtype) -> None:
+    """As float32, 0.7 is below 0.7 and 0.1 above 0.1; neither is what the condition asks."""
+    scores = torch.tensor([[0.7, 1, 0.1], [0.6999, 1, 0.1001]], dtype=torch.float32).to(dtype)
+    assert gates(b="a >= 0.7")(scores)[1][:, 1].tolist() == [True, False]
+    assert gates(b="a == 0.7")(scores)[1][:, 1].tolist() == [True, False]
+    assert gates(b="c > 0.1")(scores)[1][:, 1].tolist() == [False, True]
+    assert gates(b="c <= 0.1")(scores)[1][:, 1].tolist() == [True, False]
+
+
 def test_what_is_not_known_stays_unknown() -> None:
     scores, opened = gates(b="a >= 1")(torch.tensor([[NAN, 5.0, 0.0], [1.0, NAN, 0.0], [0.0, NAN, 0.0]]))
     assert same(scores, [[NAN, NAN, 0], [1, NAN, 0], [0, NAN, 0]])
     assert opened[:, 1].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("comparison", ["!=", "==", "<", "<=", ">", ">="])
+def test_no_comparison_opens_a_gate_on_a_score_that_is_missing(comparison: str) -> None:
+    """NaN != 1 is true, and says nothing of the score."""
+    scores, opened = gates(b=f"a {comparison} 1")(torch.tensor([[NAN, 5.0, 0.0]]))
+    assert opened.tolist() == [[True, False, True]]
+    assert same(scores, [[NAN, NAN, 0]])
 
 
 def test_a_gate_behind_a_gate_reads_what_counts_there() -> None:

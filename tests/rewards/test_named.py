@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from concord.core.errors import ConfigError, DuplicateName
-from concord.rewards import Limits, NamedReward, Source, Steps, check_distinct, load, toolrl
+from concord.rewards import (
+    Limits,
+    NamedReward,
+    RewardBatch,
+    RewardSet,
+    Source,
+    Steps,
+    check_distinct,
+    load,
+    toolrl,
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -49,6 +59,43 @@ def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
         write(tmp_path / folder / "mine.py", f"def f(completions, **_): return [{score}]")
     a, b = (load(name, f"{tmp_path}/{name}/mine.py:f") for name in ("a", "b"))
     assert (a.source.target(completions=["x"]), b.source.target(completions=["x"])) == ([1], [2])
+
+
+PACKAGE = "from .scale import SCALE\ndef f(completions, **_): return [SCALE] * len(completions)\n"
+
+
+def test_a_file_of_a_package_may_import_relatively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    inner = tmp_path / "pack_of_rewards" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner.parent, inner):
+        write(folder / "__init__.py", "")
+    write(inner / "scale.py", "SCALE = 0.25\n")
+    file = write(inner / "mine.py", PACKAGE)
+    found = load("f", f"{file}:f").source.target
+    assert found(completions=["a", "b"]) == [0.25, 0.25]
+    assert found is load("g", "pack_of_rewards.inner.mine:f").source.target  # the same module by either name
+    apart = RewardSet([load("f", f"{file}:f", limits=Limits(timeout=30.0))])
+    assert apart.score(RewardBatch(["q"], ["a"])).values == {"f": [0.25]}  # and in a process of its own
+    apart.close()
+
+
+def test_relative_imports_without_a_package_are_explained(tmp_path: Path) -> None:
+    write(tmp_path / "scale.py", "SCALE = 1.0\n")
+    file = write(tmp_path / "mine.py", PACKAGE)
+    with pytest.raises(ConfigError, match=r"mine\.py has relative imports and belongs to no package: put an __init__"):
+        load("f", f"{file}:f")
+
+
+def test_a_package_that_has_the_name_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "json").mkdir()
+    for name, text in (("__init__.py", ""), ("scale.py", "SCALE = 1.0\n"), ("decoder.py", PACKAGE)):
+        write(tmp_path / "json" / name, text)
+    with pytest.raises(
+        ConfigError, match=r"another module has the name json\.decoder, .* write json\.decoder:function"
+    ):
+        load("f", f"{tmp_path}/json/decoder.py:f")
 
 
 BROKEN = {

@@ -203,6 +203,20 @@ def test_a_share_of_faults_stops_the_run_from_the_one_stated_on(share: float | N
         judged([1.0, math.nan, 2.0], on_error="zero", max_failed=share)
 
 
+@pytest.mark.parametrize(
+    ("failed", "total", "share"), [(3, 30, 0.1), (7, 100, 0.07), (29, 100, 0.29), (57, 100, 0.57), (5, 5, 1.0)]
+)
+def test_exactly_the_share_stops_a_run_and_one_fewer_does_not(failed: int, total: int, share: float) -> None:
+    """As a number of rows; the product of share and rows may come out an ulp above it."""
+    reward = NamedReward("r", words, on_error="abstain", max_failed=share)
+    here = RewardSet([reward]).score(BATCH)
+    judge([reward], {"r": {"scored": total - failed + 1, "failed": failed - 1}}, here)
+    judge([reward], {"r": {"abstained": total, "failed": 0}}, here)
+    for faults in ({"failed": failed}, {"timed out": 1, "invalid": failed - 1}):
+        with pytest.raises(RewardError, match="which is at least its max_failed"):
+            judge([reward], {"r": {"scored": total - failed, **faults}}, here)
+
+
 def test_the_cause_is_kept() -> None:
     def fails(completions: list[str], **_: Any) -> list[float]:
         raise LookupError("no such answer")

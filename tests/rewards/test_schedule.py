@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concord.core.errors import ConfigError
-from concord.rewards.schedule import Cosine, Linear, Schedule, Steps, schedule
+from concord.rewards.schedule import Cosine, Linear, Schedule, Steps, always_zero, schedule
 
 numbers = st.floats(-1e6, 1e6)
 
@@ -63,9 +63,25 @@ def test_as_a_configuration_writes_them(written: Any, read: float | Schedule) ->
         ({"from": 0, "to": 1, "steps": 2, "shape": "cosin"}, "shape is linear or cosine, got 'cosin'; did you mean"),
         ({10: 1.0}, "says what holds from step 0 on"),
         ({0: 1.0, -1: 2.0}, "optimisation steps as keys, got -1"),
+        ({0: 1.0, True: 2.0}, "optimisation steps as keys, got True"),
         ({0: None}, "the weight from step 0 on must be a number"),
     ],
 )
 def test_what_is_no_schedule(written: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
         schedule(written)
+
+
+def test_weights_that_are_never_anything() -> None:
+    assert always_zero(0)
+    assert always_zero(0.0, 3)
+    assert not always_zero(-0.1)
+    for shape in (Linear, Cosine):
+        assert always_zero(shape(0.0, 0.0, 5))
+        assert not always_zero(shape(0.1, 0.0, 5), steps=1)
+        assert not always_zero(shape(0.0, 0.1, 5))
+        assert always_zero(shape(0.0, 0.1, 5, after=7), steps=8)
+        assert not always_zero(shape(0.0, 0.1, 5, after=7), steps=9)
+    assert always_zero(Steps({0: 0.0, 9: 0.0}))
+    assert always_zero(Steps({0: 0.0, 9: 1.0}), steps=9)
+    assert not always_zero(Steps({0: 0.0, 9: 1.0}), steps=10)

@@ -6,13 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from concord.core.errors import ConfigError
 from concord.recipes.builtin import TASKS
-from concord.run import safe_yaml
 from concord.run.config import RunConfig, load_config
 from concord.run.paths import model_source, shipped_recipes
 from concord.run.rewards import build_rewards
@@ -157,7 +153,7 @@ def test_a_misspelt_key_names_the_nearest(override: str, message: str, run_yaml:
 WRONG = {
     "unknown method": ("method=gd2p", r"method\.name: no method 'gd2p'; did you mean 'gd2po'"),
     "method parameter out of range": ("method.tau=7", r"method: gd2po: .*tau"),
-    "method parameter of a wrong type": ("method.tau=high", r"method: gd2po: "),
+    "method parameter of a wrong type": ("method.tau=high", r"method\.tau: must be a number, got 'high'"),
     "method without a name": ("method={tau: 0.5}", r"method\.name: is required and not there"),
     "weights in the method": ("method.weights={length: 2}", r"method\.weights: .* rewards\.<name>\.weight"),
     "weight not finite": ("rewards.length.weight=.nan", r"rewards\.length\.weight: .*finite"),
@@ -166,7 +162,7 @@ WRONG = {
         "rewards.length.weight=big",
         r"rewards\.length\.weight: the weight must be a number, got 'big'",
     ),
-    "reward without a path": ("rewards.third={}", r"rewards\.third: give one of path, url and model"),
+    "reward without a path": ("rewards.third={}", r"rewards\.third: give one of path, url, model and judge"),
     "reward name": ("rewards={a b: {path: m:f}}", r"rewards\.a b: a reward's name is made of letters"),
     "no rewards": ("rewards={}", r"rewards: .*at least 1 item"),
     "output_dir": ("engine.output_dir=x", r"engine\.output_dir: is set by out"),
@@ -181,6 +177,18 @@ WRONG = {
     "no out": ("out=", r"out: "),
     "empty out": ("out=''", r"out: name the run folder"),
     "empty model": ("model=''", r"model: "),
+    "switch as text": (
+        "engine.mask_truncated_completions=no",
+        r"engine\.mask_truncated_completions: must be true or false, got 'no', .* write false",
+    ),
+    "number as text": ("engine.max_steps=two", r"engine\.max_steps: must be a whole number, got 'two'"),
+    "no such optimiser": ("engine.optim=adamm", r"engine\.optim: must be one of adamw_torch, .* did you mean 'ada"),
+    "adapter's switch": ("peft={use_dora: yes}", r"peft\.use_dora: must be true or false, got 'yes', .* write true"),
+    "weights all 0": ("rewards={a: {path: m:f, weight: 0}}", r"rewards: every weight is 0, so nothing would be learnt"),
+    "schedules all 0": (
+        "rewards={a: {path: m:f, weight: {from: 0, to: 0, steps: 3}}, b: {path: m:g, weight: {0: 0, 9: 0}}}",
+        r"rewards: every weight is 0, so nothing would be learnt; give one of a, b another weight",
+    ),
     "engine no mapping": ("engine=fast", r"engine: .*\(got 'fast'\)"),
 }
 
@@ -189,6 +197,78 @@ WRONG = {
 def test_a_wrong_value_says_where_and_what(override: str, message: str, run_yaml: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(run_yaml, [override])
+
+
+def test_weights_that_become_something_only_after_the_end(run_yaml: Path) -> None:
+    late = "rewards={a: {path: m:f, weight: {from: 0, to: 1, steps: 5, after: 10}}}"
+    with pytest.raises(ConfigError, match="rewards: every weight is 0 for all 11 steps"):
+        load_config(run_yaml, [late, "engine.max_steps=11"])
+    assert load_config(run_yaml, [late, "engine.max_steps=12"])
+    assert load_config(run_yaml, [late])
+
+
+def test_a_fault_in_the_file_has_its_line_and_one_of_the_command_line_has_none(tmp_path: Path) -> None:
+    text = MINIMAL + "engine:\n  bf16: maybe\nseed: 0\n"
+    with pytest.raises(ConfigError, match=r"run\.yaml:9: engine\.bf16: must be true or false or null, got 'maybe'"):
+        load_text(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"run\.yaml: engine\.bf16: must be true or false or null, got 'perhaps'"):
+        load_text(tmp_path, text, "engine.bf16=perhaps")
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text, "seed=-1", "engine.optim=adamm")
+    assert "line 9: engine.bf16: " in str(caught.value)
+    assert "\n  seed: " in str(caught.value)
+    assert "\n  engine.optim: " in str(caught.value)
+    with pytest.raises(ConfigError, match=r"run\.yaml:6: rewards\.length\.wieght: unknown key; did you mean 'weight'"):
+        load_text(tmp_path, MINIMAL.replace("weight", "wieght"))
+
+
+def test_variables_and_home_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROWS", str(tmp_path / "rows"))
+    monkeypatch.setenv("WHICH", "a$b")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("NOWHERE", raising=False)
+    text = MINIMAL.replace("rows.jsonl", "$ROWS/x.jsonl, eval: {path: ~/y.jsonl}").replace(
+        "runs/first", "runs/${WHICH}"
+    )
+    config = load_text(tmp_path, text, "rewards.length.path=${ROWS}/r.py:f", "model=$ROWS/cost$$")
+    assert (config.data.path, config.out) == (f"{tmp_path}/rows/x.jsonl", tmp_path / "runs" / "a$b")
+    assert config.data.eval is not None
+    assert config.data.eval.path == f"{tmp_path}/home/y.jsonl"
+    assert config.rewards["length"].path == f"{tmp_path}/rows/r.py:f"
+    assert config.model == f"{tmp_path}/rows/cost$"
+    (tmp_path / "again").mkdir()
+    assert load_text(tmp_path / "again", config.to_yaml()) == config  # a dollar sign is no variable the second time
+    with pytest.raises(ConfigError, match=r"run\.yaml: out: the environment has no variable NOWHERE"):
+        load_text(tmp_path, MINIMAL.replace("runs/first", "runs/$NOWHERE"))
+    with pytest.raises(ConfigError, match=r"override out: the environment has no variable NOWHERE"):
+        load_text(tmp_path, MINIMAL, "out=$NOWHERE")
+    with pytest.raises(ConfigError, match=r"data\.path: .* write \$\$ for a dollar sign"):
+        load_text(tmp_path, MINIMAL, "data.path=cost$/x.jsonl")
+
+
+SECRET = """
+  judge: {url: "http://me:pass-11@host/x?api_key=query-22&n=1", options: {headers: {Authorization: Bearer head-33}}}
+  named: {url: "http://host/?token=env:A_TOKEN", options: {headers: {X-Key: env:A_TOKEN}}}
+"""
+
+
+def test_secrets_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "real-44")
+    text = MINIMAL.replace("out:", SECRET.strip("\n") + "\nengine: {hub_token: hub-55}\nout:")
+    config = load_text(tmp_path, text)
+    written = config.to_yaml()
+    assert not any(secret in written for secret in ("pass-11", "query-22", "head-33", "real-44", "hub-55"))
+    assert "X-Key: env:A_TOKEN" in written
+    assert "n=1" in written
+    (tmp_path / "again").mkdir()
+    again = load_text(tmp_path / "again", written)
+    assert again.model_dump() == config.model_dump()  # so that --resume knows the run
+    build_rewards({"named": again.rewards["named"]})
+    with pytest.raises(ConfigError, match=r"reward 'judge': url: a secret was left out here .* env:NAME"):
+        build_rewards({"judge": again.rewards["judge"]})
+    monkeypatch.delenv("A_TOKEN")
+    with pytest.raises(ConfigError, match=r"reward 'named': url: env:A_TOKEN names a variable .* not set"):
+        build_rewards({"named": config.rewards["named"]})
 
 
 def test_all_faults_are_told_at_once(run_yaml: Path) -> None:
@@ -225,7 +305,7 @@ def test_a_reward_name_used_twice(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_configuration(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"run\.yaml: "):
+    with pytest.raises(ConfigError, match=r"run\.yaml:(\d+:\d+:)? "):
         load_text(tmp_path, text)
 
 
@@ -303,46 +383,6 @@ def test_models(tmp_path: Path) -> None:
             model_source(f"builtin:{task}/seed9")
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1e-6", 1e-6),
-        ("1E5", 1e5),
-        ("-.5", -0.5),
-        ("no", "no"),
-        ("on", "on"),
-        ("true", True),
-        ("1:30", "1:30"),
-        ("2026-01-02", "2026-01-02"),
-        ("010", "010"),
-        ("0", 0),
-        ("-7", -7),
-        ("~", None),
-        ("", None),
-        ("train[:90%]", "train[:90%]"),
-        (".inf", float("inf")),
-    ],
-)
-def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
-    read = safe_yaml.read(text)
-    assert read == value
-    assert type(read) is type(value)
-
-
-plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab<=y", min_size=1), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(plain)
-def test_what_is_written_is_read_again(value: Any) -> None:
-    assert safe_yaml.read(safe_yaml.write(value)) == value
-
-
-def test_a_key_that_stands_twice_is_refused_anywhere() -> None:
-    with pytest.raises(yaml.YAMLError, match="'b' stands twice, on lines 2 and 4"):
-        safe_yaml.read("a:\n  b: 1\n  c: 2\n  b: 3\n")
-    with pytest.raises(yaml.YAMLError, match="'a' stands twice"):
-        safe_yaml.read("{a: 1, a: 1}")
+def test_half_a_surrogate_pair_in_a_key_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="half of a surrogate pair"):
+        load_text(tmp_path, MINIMAL + 'engine: {"\\ud800": 1}\n')

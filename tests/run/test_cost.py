@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from concord.engines.defaults import REWARD_MODEL
 from concord.reward_models.config import load_config as load_reward_model
 from concord.reward_models.cost import estimate as estimate_reward_model
 from concord.run.config import load_config
@@ -52,3 +53,11 @@ def test_reward_models() -> None:
     """128 pairs of two answers; one model is trained after the other."""
     cost = estimate_reward_model(load_reward_model("dir_skywork"))
     assert (cost.parameters, cost.memory, cost.tokens) == (8.03e9, 16 * 8.03e9, 128 * 2 * 4096)
+
+
+def test_what_is_not_set_is_trls_default() -> None:
+    """Its RewardConfig has a default of its own for the length; the sizes of a batch are transformers'."""
+    silent = load_reward_model("dir_skywork", ["engine={}"])
+    pairs = REWARD_MODEL.default("per_device_train_batch_size") * REWARD_MODEL.default("gradient_accumulation_steps")
+    assert estimate_reward_model(silent).tokens == pairs * 2 * REWARD_MODEL.default("max_length")
+    assert estimate_reward_model(load_reward_model("dir_skywork", ["engine.max_length=null"])).tokens is None

@@ -127,8 +127,20 @@ def test_the_built_in_tasks(task: str) -> None:
     assert not {str(row["prompt"]) for row in train} & {str(row["prompt"]) for row in test}
 
 
+def test_an_answer_within_json_text(tmp_path: Path) -> None:
+    rows = [{**row, "about": f'{{"style": "rule", "truth": {{"value": "{i}"}}}}'} for i, row in enumerate(plain(3))]
+    path = jsonl(tmp_path / "rows.jsonl", rows)
+    assert load_rows(RowsConfig(path=path, answer="about.truth.value"))["answer"] == ["0", "1", "2"]
+    with pytest.raises(ConfigError, match=r"no column 'about\.truth\.worth'"):
+        load_rows(RowsConfig(path=path, answer="about.truth.worth"))
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such column": ({"answer": "anwser"}, "data.answer: .* has no column 'anwser'; did you mean 'answer'.*it has"),
+    "an answer that is not there": (
+        {"answer": "truth"},
+        r"level, prompt; write data\.answer: null where",
+    ),
     "no such prompt": ({"prompt": "question"}, "data.prompt: .*no column 'question'; it has answer, level, prompt"),
     "nothing nested": ({"answer": "answer.truth"}, "no column 'answer.truth'"),
     "more than there is": ({"size": 4}, "data.size: asked for 4 rows, .*rows.jsonl has 3"),

@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError
 from concord.run.config import load_config
 from concord.run.data import load_rows
@@ -42,7 +42,7 @@ def with_evaluation(run_file: Path) -> Path:
     folder = run_file.parent
     (folder / "own.py").write_text(READER)
     (folder / "own.json").write_text(json.dumps([{"q": prompt} for prompt in tiny.prompts(3)["prompt"]]))
-    raw = yaml.safe_load(run_file.read_text())
+    raw = safe_yaml.read(run_file.read_text())
     raw["evaluations"] = {
         "letters": {
             "sets": {
@@ -54,7 +54,7 @@ def with_evaluation(run_file: Path) -> Path:
         },
         "others": {"sets": {"again": {"path": "rows.jsonl", "size": 2}}},
     }
-    run_file.write_text(yaml.safe_dump(raw))
+    run_file.write_text(safe_yaml.write(raw))
     return run_file
 
 

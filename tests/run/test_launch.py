@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import stat
 from pathlib import Path
 
 import pytest
 
 from concord import create
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, RunFolderError
 from concord.engines import settings
-from concord.engines.verl.translate import translate
-from concord.run import safe_yaml
+from concord.engines.defaults import GRPO
+from concord.engines.verl.translate import READ, translate
 from concord.run.config import load_config
 from concord.run.launch import plan
-from concord.run.launch.plan import RUN, SCRIPT
+from concord.run.launch.plan import RUN, SCRIPT, read
 from concord.run.launch.score import compute_score
 from concord.run.paths import shipped_recipes
 
@@ -50,10 +52,10 @@ def test_a_recipe_that_ships_comes_back_out_of_its_launch(recipe: str, tmp_path:
     assert (read.method, read.rewards) == (config.method.name, tuple(config.rewards))
     assert {name: value for name, value in args.items() if name != "weights"} == config.method.parameters
     assert weights == {name: reward.weight for name, reward in config.rewards.items() if reward.weight != 1}
-    engine, size = config.engine, config.engine["num_generations"]
+    engine, size = GRPO.read_all(config.engine, READ), config.engine["num_generations"]
     update = engine["per_device_train_batch_size"] * engine["gradient_accumulation_steps"]
     assert found["actor_rollout_ref.rollout.n"] == size
-    assert found["data.train_batch_size"] * size == engine.get("generation_batch_size", update)
+    assert found["data.train_batch_size"] * size == (engine["generation_batch_size"] or update)
     assert found["actor_rollout_ref.actor.ppo_mini_batch_size"] * size == update
     updates = found["data.train_batch_size"] // found["actor_rollout_ref.actor.ppo_mini_batch_size"]
     assert found["trainer.total_training_steps"] * updates == engine["max_steps"]
@@ -156,3 +158,28 @@ def test_the_command_line_writes_the_files_and_starts_nothing(tmp_path: Path, ca
     assert said["command"][-1] == "a=b"
     assert any("use_cpu" in line for line in said["not_carried"])
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [SCRIPT, RUN]
+
+
+JUDGED = """\
+model: a/model
+method: gd2po
+data: {path: rows.jsonl}
+rewards:
+  judge: {url: "http://host/x", options: {headers: {Authorization: Bearer TOKEN}}}
+engine: {num_generations: 4, per_device_train_batch_size: 8, max_steps: 1}
+out: runs/cost$$
+"""
+
+
+def test_a_secret_is_launched_by_its_name_only(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(JUDGED.replace("TOKEN", "plain-808"))
+    with pytest.raises(ConfigError, match=r"a secret stands in this configuration, .* write env:NAME"):
+        plan(load_config(tmp_path / "run.yaml"), tmp_path / "to", nodes=1, gpus=1)
+    (tmp_path / "run.yaml").write_text(JUDGED.replace("TOKEN", "env:A_TOKEN"))
+    launch = plan(load_config(tmp_path / "run.yaml"), tmp_path / "to", nodes=1, gpus=1)
+    launch.write()
+    for name in (RUN, SCRIPT):
+        assert stat.S_IMODE((tmp_path / "to" / name).stat().st_mode) == 0o600
+    there = read(tmp_path / "to")
+    assert there["rewards"]["judge"]["options"] == {"headers": {"Authorization": "Bearer env:A_TOKEN"}}
+    assert there["out"] == f"{tmp_path}/runs/cost$"

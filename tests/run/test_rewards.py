@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import stat
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,11 +15,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 from rich.console import Console
 from transformers import Qwen2Config, Qwen2ForSequenceClassification
 
-from concord.core.errors import ConfigError
+from concord.core import redaction, safe_yaml
+from concord.core.errors import ConfigError, RewardError
 from concord.dumps.read import open_dump
 from concord.report import analyse
 from concord.run.config import RunConfig, load_config
@@ -41,6 +42,11 @@ async def slow(args, sample, **kwargs):
     """slime's, which now and then does not answer."""
     await asyncio.sleep(3600 if sample.response.startswith(args.hangs_on) else 0.001)
     return sample.response_length / 8
+
+
+def letters(completions, **kwargs):
+    """TRL's, with a score for each word; a list may be empty."""
+    return [[word in "abcdefgh" for word in text.split()] for text in completions]
 
 
 class Brief:
@@ -93,8 +99,8 @@ def judge_model(tmp_path: Path) -> Path:
 
 
 def configured(run_file: Path, rewards: dict[str, Any], *overrides: str) -> RunConfig:
-    run = yaml.safe_load(run_file.read_text()) | {"rewards": rewards}
-    run_file.write_text(yaml.safe_dump(run))
+    run = safe_yaml.read(run_file.read_text()) | {"rewards": rewards}
+    run_file.write_text(safe_yaml.write(run))
     return load_config(run_file, overrides)
 
 
@@ -110,6 +116,7 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
             "brief": {"path": "mine.py:Brief", "when": "right >= 1", "workers": 2},
             "judge": {"url": server, "timeout": "30s", "options": {"backoff": 0.0}},
             "helpful": {"model": "judge", "scale": -2.0, "clamp": [-1, 1], "weight": 0.1},
+            "letters": {"path": "mine.py:letters", "turns": "mean", "workers": 1},
             "tags": {"path": "concord.rewards.toolrl:length", "weight": 0},
         },
     )
@@ -124,6 +131,9 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
     written = [bool(text.split()) for text in texts]
     assert frame["status/right"].tolist() == ["scored" if there else "failed" for there in written]
     assert frame["status/varied"].tolist() == frame["status/right"].tolist()
+    shares = [sum(c in "abcdefgh" for c in t.split()) / len(t.split()) if t.split() else None for t in texts]
+    assert [None if pd.isna(value) else value for value in frame["reward/letters"]] == pytest.approx(shares)
+    assert frame["status/letters"].tolist() == ["scored" if there else "abstained" for there in written]
     hung = [text.startswith("a") for text in texts]
     assert any(hung)
     assert frame["status/slow"].tolist() == ["timed out" if late else "scored" for late in hung]
@@ -152,11 +162,14 @@ def test_every_kind_of_reward_in_one_run(run_file: Path, server: str, judge_mode
 @pytest.mark.parametrize(
     ("reward", "said"),
     [
-        ({}, r"rewards\.odd: give one of path, url and model"),
-        ({"path": "a.py:f", "url": "http://x"}, r"rewards\.odd: give one of path, url and model, not 2"),
+        ({}, r"rewards\.odd: give one of path, url, model and judge"),
+        ({"path": "a.py:f", "url": "http://x"}, r"rewards\.odd: give one of path, url, model and judge, not 2"),
         ({"path": "a.py:f", "timeout": "soon"}, r"rewards\.odd\.timeout: 'soon' is no duration; write 5s"),
         ({"path": "a.py:f", "timeout": "0s"}, r"rewards\.odd: timeout must be a positive number of seconds, got 0"),
         ({"path": "a.py:f", "weight": {"from": 0, "to": 1}}, r"rewards\.odd\.weight: a schedule needs steps"),
+        ({"path": "a.py:f", "scale": "0.5"}, r"rewards\.odd\.scale: .* \(got '0\.5'\)"),
+        ({"path": "a.py:f", "concurrency": True}, r"rewards\.odd\.concurrency: .* \(got True\)"),
+        ({"path": "a.py:f", "clamp": ["0", 1]}, r"rewards\.odd\.clamp\.0: .* \(got '0'\)"),
         ({"path": "a.py:f", "when": "odd"}, r"rewards\.odd: 'odd' is no condition on a reward"),
         ({"path": "a.py:f", "when": "erly > 0"}, r"there is no reward 'erly'; did you mean 'early'"),
         ({"path": "a.py:f", "on_error": "worst"}, r"rewards\.odd: on_error: worst needs both ends of clamp"),
@@ -189,6 +202,88 @@ def test_what_is_refused_before_anything_is_loaded(run_file: Path, reward: dict[
 def test_what_is_refused_before_the_first_step(run_file: Path, reward: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         train(configured(run_file, {"odd": reward}), console=Console(quiet=True))
+
+
+class Guarded(Judge):
+    """A server that asks for a token, and quotes a wrong one."""
+
+    def do_POST(self) -> None:
+        sent = self.headers["Authorization"]
+        if sent == "Bearer right-4711":
+            type(self).asked = 1
+            super().do_POST()
+        else:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(401, f"no such token: {sent}")
+            self.end_headers()
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}/get_reward?token=query-1234"
+        http.shutdown()
+
+
+def everything_written(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_token_is_sent_and_kept_nowhere(
+    run_file: Path, guarded: str, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setenv("JUDGE_TOKEN", "right-4711")
+    token = "env:JUDGE_TOKEN" if named else "right-4711"
+    options = {"retries": 0, "headers": {"Authorization": f"Bearer {token}"}}
+    judge = {"url": guarded, "options": options, "timeout": "30s"}
+    config = configured(run_file, {"judge": judge}, "data.eval=null", "engine.max_steps=1")
+    done = train(config, console=Console(quiet=True))
+    written = everything_written(done.folder)
+    assert not any(secret in written for secret in (b"right-4711", b"query-1234"))
+    assert (b"Bearer env:JUDGE_TOKEN" in written) == named
+    for name in ("config.yaml", "run.json"):
+        assert stat.S_IMODE((done.folder / name).stat().st_mode) == 0o600
+
+
+def test_a_wrong_token_is_not_quoted(run_file: Path, guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setenv("JUDGE_TOKEN", "wrong-1147")
+    options = {"retries": 0, "headers": {"Authorization": "Bearer env:JUDGE_TOKEN"}}
+    config = configured(run_file, {"judge": {"url": guarded, "options": options}}, "data.eval=null")
+    with pytest.raises(RewardError, match="401 no such token: <secret>") as caught:
+        train(config, console=Console(quiet=True))
+    assert not any(secret in str(caught.value) for secret in ("wrong-1147", "query-1234"))
+    judge = {"url": guarded.replace("//", "//user:pass-0815@"), "options": {"retries": 0}}
+    config = configured(run_file, {"judge": judge}, "data.eval=null", f"out={run_file.parent}/by_password")
+    with pytest.raises(RewardError, match="401 no such token: Basic <secret>"):
+        train(config, console=Console(quiet=True))
+    assert b"pass-0815" not in everything_written(config.out)
+    configured(run_file, {"judge": judge | {"options": options}}, "data.eval=null")
+    monkeypatch.delenv("JUDGE_TOKEN")
+    with pytest.raises(ConfigError, match=r"reward 'judge': options\.headers\.Authorization: env:JUDGE_TOKEN names"):
+        train(load_config(run_file, [f"out={run_file.parent}/other"]), console=Console(quiet=True))
+
+
+def test_a_reward_model_without_a_chat_template_is_refused_at_the_start(run_file: Path, judge_model: Path) -> None:
+    rows = [{"prompt": [{"role": "user", "content": "a b"}], "answer": "a"}] * 16
+    (run_file.parent / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = tiny.tokenizer()
+    words.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+    tiny.model().save_pretrained(run_file.parent / "chatty")
+    words.save_pretrained(run_file.parent / "chatty")
+    chats = ["data={path: chats.jsonl}", "model=./chatty"]
+    rewards = {"helpful": {"model": "judge"}}
+    with pytest.raises(ConfigError, match=r"reward 'helpful': .* no chat template; .* options: {chat_template"):
+        train(configured(run_file, rewards, *placed(chats, run_file.parent)), console=Console(quiet=True))
+    assert not (run_file.parent / "runs").exists()
+
+
+def placed(overrides: list[str], folder: Path) -> list[str]:
+    """Overrides whose paths start at a folder, as if one stood there."""
+    return [text.replace("chats.jsonl", f"{folder}/chats.jsonl").replace("./", f"{folder}/") for text in overrides]
 
 
 def test_overrides_reach_a_schedule(run_file: Path) -> None:

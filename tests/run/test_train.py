@@ -118,7 +118,7 @@ def test_a_reward_that_always_abstains_shows_as_unscored(run_file: Path) -> None
     assert done.trained.unscored["silent"] == 8
     assert math.isnan(done.trained.rewards["silent"])
     table = [line.split() for line in console.export_text().splitlines()]
-    assert ["steps", "brief", "early", "silent", "conflict", "cancelled", "kept"] in table
+    assert ["steps", "early", "brief", "silent", "conflict", "cancelled", "kept"] in table
     assert any(line[:1] == ["3-3"] and line[3] == "-" for line in table)
 
 

@@ -37,8 +37,8 @@ def test_the_channel_scores_the_anchors_and_no_other() -> None:
     signal = dict(outcome.trace)["contrastive_channel"]
     assert signal.channels == ("right", "short", "contrastive")
     want = torch.tensor([-0.05, -0.25, -0.3, NAN, 0.0, NAN])
-    torch.testing.assert_close(signal.values[:, 2], want, equal_nan=True)
-    torch.testing.assert_close(signal.values[:, :2], torch.tensor(REWARDS), equal_nan=True)
+    torch.testing.assert_close(signal.values[:, 2].float(), want, equal_nan=True)
+    torch.testing.assert_close(signal.values[:, :2].float(), torch.tensor(REWARDS), equal_nan=True)
 
 
 def test_where_there_is_no_anchor_nothing_is_added_and_metrics_are_zero() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from concord.bench.controls import ScaleBatch
 from concord.core.chain import Chain
-from concord.core.moments import FLAT_BELOW, group_moments, group_sum
+from concord.core.moments import group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage
@@ -96,7 +96,7 @@ class NormalizeAboveNoise(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         groups = batch.groups
-        moments = group_moments(signal.values, groups, signal.live, flat_below=FLAT_BELOW)
+        moments = signal.moments(groups)
         usual = moments.std.square().mean(0)
         return signal.to(moments.centred / groups.spread((moments.std.square() + usual).sqrt().clamp(min=1e-6)))
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Iterable
 from typing import Any
-
-import yaml
 
 from concord.bench.candidates import CANDIDATES
 from concord.bench.controls import CONTROLS
 from concord.bench.tasks import TASKS, Task
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, UnknownName, nearest
+from concord.core.typed_options import arguments
 from concord.methods import Method, builder, names
 
 SETTABLE = ("prompts", "group", "steps", "updates", "rate", "limit")
@@ -28,7 +27,7 @@ def method_of(text: str) -> Method:
 
     Raises:
         UnknownName: no such name.
-        ConfigError: a parameter that it does not have.
+        ConfigError: a parameter that it does not have, or a value that it does not take.
 
     Example:
         >>> method_of("gd2po:tau=0.5").signal.stages[2]
@@ -41,8 +40,12 @@ def method_of(text: str) -> Method:
             f"no method, control or candidate {name!r}; there are {', '.join(known)}" + nearest(name, known)
         )
     build = OURS[name] if name in OURS else builder(name)
-    _check(text, values, inspect.signature(build).parameters)
-    return build(**values)
+    taken = arguments(values, build, repr(text))
+    try:
+        made: Method = build(**taken)
+    except (TypeError, ValueError) as error:  # a value that the method does not take
+        raise ConfigError(f"{text!r}: {error}") from error
+    return made
 
 
 def task_of(text: str) -> Task:
@@ -84,8 +87,8 @@ def _parsed(text: str) -> tuple[str, dict[str, Any]]:
 
 def _value(text: str, value: str) -> Any:
     try:
-        return float(value) if "e-" in value else yaml.safe_load(value)  # YAML has 3e-4 for a word
-    except (ValueError, yaml.YAMLError) as error:
+        return safe_yaml.read(value)
+    except ConfigError as error:
         raise ConfigError(f"{text!r}: {value!r} is no value: {error}") from error
 
 

@@ -13,8 +13,8 @@ from concord.bench.named import method_of, task_of
 from concord.bench.tasks import Task
 from concord.core.chain import Chain
 from concord.core.groups import Groups
-from concord.core.moments import FLAT_BELOW, group_moments
 from concord.core.rollouts import Rollouts
+from concord.core.signal import Signal
 from concord.engines.loop import Done, Loop, Sampled
 from concord.stages import GroupNormalize, MeasureConflicts, Sum
 
@@ -77,7 +77,7 @@ def run(job: Job) -> list[Point]:
 def _measure(task: Task, batch: Rollouts, sampled: Sampled, done: Done) -> Point:
     rewards, outcome = batch.rewards, done.outcome
     conflict = _CONFLICT(batch).metrics
-    flat = group_moments(rewards, batch.groups, rewards.isfinite(), flat_below=FLAT_BELOW).flat
+    flat = Signal.start(batch).moments(batch.groups).flat
     flips = outcome.metrics.get("whiten/sign_flips")
     return {
         "value": float(task.value(rewards).mean()),

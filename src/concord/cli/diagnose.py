@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from rich.text import Text
 from concord.cli import output
 from concord.cli.parameters import pairs
 from concord.core.errors import ConfigError, MissingExtra
+from concord.core.printable import printable
 from concord.dumps.read import open_dump
 from concord.report import Analysis, analyse, gate, terminal
 from concord.report.tables import write_tables
@@ -33,6 +35,9 @@ def command(
     ],
     rewards: Annotated[str | None, typer.Option(help="The reward columns, such as a,b.")] = None,
     weights: Annotated[str | None, typer.Option(help="Their weights, such as a=1,b=0.5.")] = None,
+    noise_floor: Annotated[
+        str | None, typer.Option(help="How near to its group's mean a score says nothing, such as judge=0.001.")
+    ] = None,
     group_by: Annotated[str | None, typer.Option(help="Columns that make a group, such as step,prompt.")] = None,
     columns: Annotated[
         str | None, typer.Option(help="What columns are, such as prompt=question,completion=answer.")
@@ -51,7 +56,11 @@ def command(
             "to read many files as one run, give their folder"
         )
     reading = Reading(
-        _names("--rewards", rewards), _weights(weights), _names("--group-by", group_by), pairs("--columns", columns)
+        _names("--rewards", rewards),
+        _numbers("--weights", "weight", weights),
+        _numbers("--noise-floor", "floor", noise_floor),
+        _names("--group-by", group_by),
+        pairs("--columns", columns),
     )
     if out is not None:
         _check_out(out)
@@ -67,7 +76,7 @@ def command(
         _note(analyses)
     met = [f"{name}: {said}" for name, a in analyses.items() for c in comparisons if (said := c.met(a)) is not None]
     for line in met:
-        output.stderr.print(Text(f"failed on {terminal.printable(line)}", "bold red"), soft_wrap=True)
+        output.stderr.print(Text(f"failed on {printable(line)}", "bold red"), soft_wrap=True)
     if met:
         raise typer.Exit(1)
 
@@ -78,6 +87,7 @@ class Reading:
 
     rewards: list[str] | None
     weights: dict[str, float] | None
+    noise_floor: dict[str, float] | None
     group_by: list[str] | None
     columns: dict[str, str] | None
 
@@ -95,15 +105,20 @@ def _analyse(name: str, path: Path, reading: Reading) -> Analysis:
         disable=not output.stderr.is_terminal,
     )
     with bar:
-        task = bar.add_task(escape(f"reading {terminal.printable(name)}"), total=dump.size or None)
-        analysis = analyse(dump, weights=reading.weights, progress=lambda: bar.update(task, completed=dump.position))
+        task = bar.add_task(escape(f"reading {printable(name)}"), total=dump.size or None)
+        analysis = analyse(
+            dump,
+            weights=reading.weights,
+            noise_floor=reading.noise_floor,
+            progress=lambda: bar.update(task, completed=dump.position),
+        )
     return analysis
 
 
 def _show(analyses: Mapping[str, Analysis]) -> None:
     for name, analysis in analyses.items():
         if len(analyses) > 1:
-            output.stdout.rule(escape(terminal.printable(name)))
+            output.stdout.rule(escape(printable(name)))
         terminal.show(analysis, output.stdout)
     if len(analyses) > 1:
         output.stdout.rule("side by side")
@@ -114,7 +129,7 @@ def _note(analyses: Mapping[str, Analysis]) -> None:
     """What the reader made of the files, for whoever looks at the terminal while the result goes elsewhere."""
     for name, analysis in analyses.items():
         for note in terminal.notes(analysis):
-            output.stderr.print(Text(terminal.printable(f"{name}: {note}"), "dim"), soft_wrap=True)
+            output.stderr.print(Text(printable(f"{name}: {note}"), "dim"), soft_wrap=True)
 
 
 def _write(analyses: Mapping[str, Analysis], out: Path) -> None:
@@ -130,8 +145,8 @@ def _write(analyses: Mapping[str, Analysis], out: Path) -> None:
         raise ConfigError(f"--out {out}: {error.strerror or error}") from error
     for name, analysis in analyses.items():
         for sentence in analysis.verdict:
-            output.stderr.print(Text(terminal.printable(f"{name}: {sentence}")), soft_wrap=True)
-    output.stderr.print(Text(terminal.printable(f"{out}, tables in {folder}")), soft_wrap=True)
+            output.stderr.print(Text(printable(f"{name}: {sentence}")), soft_wrap=True)
+    output.stderr.print(Text(printable(f"{out}, tables in {folder}")), soft_wrap=True)
 
 
 def _check_out(out: Path) -> None:
@@ -151,7 +166,7 @@ def _named(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         if paths.count(path) > 1:
             raise ConfigError(f"{path} is given twice")
-    short = [path.resolve().name for path in paths]
+    short = [os.path.basename(os.path.realpath(path)) for path in paths]
     return dict(zip(short if len(set(short)) == len(paths) else map(str, paths), paths, strict=True))
 
 
@@ -164,14 +179,14 @@ def _names(option: str, text: str | None) -> list[str] | None:
     return names
 
 
-def _weights(text: str | None) -> dict[str, float] | None:
-    given = pairs("--weights", text)
-    weights = {}
+def _numbers(option: str, what: str, text: str | None) -> dict[str, float] | None:
+    given = pairs(option, text)
+    numbers = {}
     for name, value in (given or {}).items():
         try:
-            weights[name] = float(value)
+            numbers[name] = float(value)
         except ValueError:
-            weights[name] = math.nan
-        if not math.isfinite(weights[name]):
-            raise ConfigError(f"--weights: the weight of {name!r} must be a finite number, got {value!r}")
-    return None if given is None else weights
+            numbers[name] = math.nan
+        if not math.isfinite(numbers[name]):
+            raise ConfigError(f"{option}: the {what} of {name!r} must be a finite number, got {value!r}")
+    return None if given is None else numbers

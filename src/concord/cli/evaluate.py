@@ -25,6 +25,7 @@ def command(
 ) -> None:
     """Answer the prompts of a run's evaluations and score the answers: base against trained, or any models."""
     from concord.cli.evaluation_tables import evaluation_table
+    from concord.engines.defaults import GRPO
     from concord.run.config import HELD_OUT, load_config
     from concord.run.evaluations import Found, chosen, evaluate_sets, load_policy
     from concord.run.folder import CONFIG
@@ -41,7 +42,9 @@ def command(
             del models["trained"]  # the run has not finished, or not begun
         found: dict[str, dict[str, Found]] = {name: {} for name in evaluations}
         for label, path in models.items():
-            policy = load_policy(path, on_cpu=bool(config.engine.get("use_cpu")))
+            policy = load_policy(
+                path, on_cpu=GRPO.read(config.engine, "use_cpu"), allow_missing=config.allow_missing_weights
+            )
             for name, evaluation in evaluations.items():
                 found[name][label] = evaluate_sets(
                     config,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 import concord
 from concord.cli import (
@@ -23,8 +25,25 @@ from concord.cli import (
     train,
 )
 from concord.core.errors import ConcordError, MissingExtra
+from concord.core.printable import printable, printable_lines
+from concord.core.redaction import guard_output
+from concord.report.escaping import escape_process_output
+
+
+class _Commands(TyperGroup):
+    """The commands; what is wrong with a call is said in text that no terminal obeys."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(message := getattr(error, "message", None), str):  # a usage error: it quotes the call
+                error.message = printable(message)  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Train language models with several rewards at once, and see where the rewards conflict.",
     no_args_is_help=True,
     add_completion=False,
@@ -68,17 +87,26 @@ _EXTRAS = {
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a finding (where a command looks for one), 2 a mistake in use."""
+    guard_output()
+    escape_process_output()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character gets its code
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except ConcordError as error:
-        _fail(error)
+        _fail(str(error))
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in _EXTRAS:
             raise
-        _fail(MissingExtra.of(_EXTRAS[module], module))
+        _fail(str(MissingExtra.of(_EXTRAS[module], module)))
+    except OSError as error:  # a disk that is full or gone, a permission that is missing, a server that does not answer
+        place = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{place}{error.strerror or error or type(error).__name__}")
+    except MemoryError as error:
+        _fail(f"memory ran out{f': {error}' if str(error) else ''}")
 
 
-def _fail(error: ConcordError) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
+def _fail(message: str) -> NoReturn:
+    print(f"error: {printable_lines(message)}", file=sys.stderr)
     sys.exit(2)

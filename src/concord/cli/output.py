@@ -12,18 +12,19 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from concord.core.redaction import redact
+from concord.report.escaping import EscapingConsole
 from concord.run.evaluate import Evaluation
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+stdout = EscapingConsole(highlight=False)
+stderr = EscapingConsole(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
-    """One JSON object, nothing else; NaN, which JSON does not have, becomes null."""
-    print(json.dumps(_without_nan(value), indent=2))
+    """One JSON object, nothing else; NaN, which JSON does not have, becomes null; without secrets."""
+    print(json.dumps(_printable(value), indent=2))
 
 
 @contextlib.contextmanager
@@ -86,9 +87,11 @@ def as_data(evaluations: dict[str, Evaluation]) -> dict[str, Any]:
     return {name: dataclasses.asdict(found) for name, found in evaluations.items()}
 
 
-def _without_nan(value: Any) -> Any:
+def _printable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _printable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [_printable(item) for item in value]
+    if isinstance(value, str):
+        return redact(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import yaml
+from concord.core import safe_yaml
+from concord.core.errors import ConfigError
+from concord.core.typed_options import arguments
+from concord.rewards.builtin.options import short
 
-from concord.core.errors import ConfigError, nearest
 
-
-def parse(words: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs, values as YAML.
+def parse(words: Sequence[str], function: Callable[..., Any], owner: str) -> dict[str, Any]:
+    """Read ``name=value`` pairs, values as YAML, into arguments for a function.
 
     Raises:
-        ConfigError: no ``=``, a name that is not known, a value that is not YAML.
+        ConfigError: no ``=``, a value that is not YAML, or as :func:`concord.core.typed_options.arguments`.
 
     Example:
-        >>> parse(["tau=0.5", "rule=paper", "weights={a: 2}"], ["tau", "rule", "weights"])
+        >>> from concord.methods import gd2po
+        >>> parse(["tau=0.5", "rule=paper", "weights={a: 2}"], gd2po, "gd2po")
         {'tau': 0.5, 'rule': 'paper', 'weights': {'a': 2}}
     """
-    names = list(known)
     values = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise ConfigError(f"{word!r} is not name=value")
-        if name not in names:
-            raise ConfigError(f"no parameter {name!r}; there are {', '.join(names)}" + nearest(name, names))
+            raise ConfigError(f"{word[:100]!r} is not name=value")
         try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{word!r}: the value is not YAML: {error}") from error
-    return values
+            values[name] = safe_yaml.read(text)
+        except ConfigError as error:
+            raise ConfigError(f"{name}={short(text)}: the value is not YAML: {error}") from error
+    return arguments(values, function, owner)
 
 
 def pairs(option: str, text: str | None) -> dict[str, str] | None:

@@ -74,8 +74,7 @@ def evaluate(
     from concord.reward_models.config import load_config
     from concord.reward_models.evaluate import evaluate
     from concord.reward_models.folder import as_data
-    from concord.reward_models.train import eval_sets, evaluate_run, write_evaluation
-    from concord.rewards.model import RewardModel
+    from concord.reward_models.train import eval_sets, evaluate_run, load_model, write_evaluation
     from concord.run.folder import CONFIG
     from concord.run.quiet import hush
 
@@ -86,7 +85,7 @@ def evaluate(
     hush()
     sets = eval_sets(config)
     if model:
-        found = {name: evaluate(RewardModel(name), sets, console=output.stderr) for name in model}
+        found = {name: evaluate(load_model(config, name), sets, console=output.stderr) for name in model}
     else:
         found = evaluate_run(config, sets, console=output.stderr)
     if out is not None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TextIO, cast
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
@@ -20,17 +19,18 @@ from concord.cli import output
 from concord.cli.parameters import pairs
 from concord.cli.printed import Printed
 from concord.cli.samples import Row, Rows, configured_rows
+from concord.core import safe_yaml
 from concord.core.errors import ConfigError, MissingColumn
 from concord.core.printable import printable
+from concord.core.redaction import revealed
 from concord.rewards import Limits, NamedReward, RewardBatch, load
 from concord.rewards.check import FAULT, OK, WARNING, Report, make_batch, own_rows
 from concord.rewards.check import check as check_rewards
 from concord.rewards.check.report import TIMEOUT
 from concord.rewards.forms.detect import Recognised, get
 from concord.rewards.forms.detect import forms as form_names
-from concord.run import safe_yaml
 from concord.run.overrides import apply_overrides
-from concord.run.rewards import seconds
+from concord.run.section import seconds
 
 app = typer.Typer(help="Check reward functions, and list the forms that they may have.", no_args_is_help=True)
 
@@ -208,14 +208,15 @@ def _checked(
 def _options(text: str | None, words: Sequence[str]) -> dict[str, Any]:
     options = {} if text is None else _mapping("--options", text, "{target: 200}")
     apply_overrides(options, words)
-    return options
+    opened: dict[str, Any] = revealed(options)
+    return opened
 
 
 def _mapping(option: str, text: str, example: str) -> dict[str, Any]:
     try:
         found = safe_yaml.read(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{option} {text!r}: not YAML ({error})") from error
+    except ConfigError as error:
+        raise ConfigError(f"{option}: not YAML ({error})") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{option} {text!r}: not names and values; write '{example}'")
     return found
@@ -224,7 +225,7 @@ def _mapping(option: str, text: str, example: str) -> dict[str, Any]:
 def _seconds(text: str) -> float:
     try:
         return Limits(timeout=seconds(safe_yaml.read(text))).timeout or TIMEOUT
-    except (yaml.YAMLError, ValueError) as error:  # a ConfigError is one
+    except ConfigError as error:
         raise ConfigError(f"--timeout {text!r}: {error}") from error
 
 

@@ -13,7 +13,9 @@ import concord
 from concord.cli import output
 from concord.cli.methods import needs
 from concord.cli.parameters import parse
+from concord.core.errors import ConcordError, ConfigError
 from concord.methods import Method, builder
+from concord.rewards.builtin.options import short
 
 
 def command(
@@ -23,9 +25,9 @@ def command(
 ) -> None:
     """Show a method: where it comes from, its formula, its chain, its loss, its learner, what it needs."""
     build, card = builder(method), concord.info(method)
-    values = parse(parameters or [], inspect.signature(build).parameters)
+    values = parse(parameters or [], build, method)
     # What is no Method may ask for things that no command line can give, such as a judge: it is shown unbuilt.
-    made = build(**values) if card.kind in ("advantage", "loss") else None
+    made = _made(method, values) if card.kind in ("advantage", "loss") else None
     if json:
         about = {"name": method, "card": dataclasses.asdict(card), "parameters": {**_defaults(build), **values}}
         output.print_json(about | (_data(made) if made else {}) | {"needs": needs(method, card, made)})
@@ -42,6 +44,16 @@ def command(
     checked = {"reference code": card.code, "checked against": card.parity, "certainty": card.certainty}
     for label, text in {"kind": card.kind, **parts, **checked}.items():
         console.print(f"[bold]{label}[/]  {escape(text or '-')}", soft_wrap=True)
+
+
+def _made(method: str, values: dict[str, Any]) -> Method:
+    try:
+        return concord.create(method, **values)
+    except ConcordError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:  # of a value that the function cannot compare or convert
+        given = ", ".join(f"{name}={short(value)}" for name, value in values.items())
+        raise ConfigError(f"{method} cannot be built with {given}: {error}") from error
 
 
 def _data(made: Method) -> dict[str, Any]:

@@ -18,11 +18,12 @@ def command(
 ) -> None:
     """Train a policy with several rewards, and compare it with its base on held-out prompts."""
     from concord.run.config import load_config
-    from concord.run.quiet import hush
-    from concord.run.train import CURVES, MODEL, ROLLOUTS, train
 
     with output.apart(json):
-        config = load_config(run, overrides or [])
+        config = load_config(run, overrides or [])  # before what takes seconds to import: a mistake is said at once
+        from concord.run.quiet import hush
+        from concord.run.train import CURVES, MODEL, ROLLOUTS, train
+
         hush()
         console = output.stderr if json else output.stdout
         console.print(f"[bold]{config.method.name}[/] on {config.data.path}, model {config.model}, seed {config.seed}")

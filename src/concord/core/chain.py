@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from concord.core.errors import BatchError, MissingColumn, UnknownName, nearest
 from concord.core.moments import group_sum
+from concord.core.precision import result_dtype
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Outcome, Signal
 from concord.core.stage import Stage, State
@@ -67,10 +69,12 @@ class Chain:
 
         Raises:
             MissingColumn: a stage needs a column that the batch lacks; raised before any arithmetic.
-            BatchError: the chain ends with several channels (add ``Sum()``), the state is not its own, or a stage
-                changes rollouts after an earlier one has told their tokens apart.
+            BatchError: the batch is not Rollouts, the chain ends with several channels (add ``Sum()``), the state is
+                not its own, or a stage changes rollouts after an earlier one has told their tokens apart.
 
-        An empty batch has an empty outcome, without metrics, and leaves the state as it was.
+        An empty batch has an empty outcome, without metrics, and leaves the state as it was. Stages work in double
+        precision; advantages and metrics come out as float32 (float64 for rewards in float64), the largest number of
+        the type where they would be larger.
         """
         self._check(batch, state)
         state = self.init() if state is None else state
@@ -131,7 +135,18 @@ class Chain:
         return name
 
     def _check(self, batch: Rollouts, state: tuple[State, ...] | None) -> None:
+        if not isinstance(batch, Rollouts):
+            raise BatchError(
+                f"a signal is made of Rollouts, got {type(batch).__name__}; pass Rollouts(rewards, groups, names), or "
+                "call concord.advantages(rewards, groups)"
+            )
         for stage in self.stages:
+            if absent := sorted(stage.prefers - batch.columns.keys()):
+                warnings.warn(
+                    f"stage {stage.name!r} counts every rollout alike: the batch has no column {absent[0]!r}, with "
+                    f"which it would weigh by tokens; pass columns={{{absent[0]!r}: ...}}, or numerics='trl'",
+                    stacklevel=3,
+                )
             if absent := sorted(stage.needs - batch.columns.keys()):
                 raise MissingColumn(
                     f"stage {stage.name!r} needs columns {absent}; this batch carries {sorted(batch.columns)}"
@@ -158,9 +173,23 @@ class Chain:
     ) -> Outcome:
         if len(signal.channels) != 1:
             raise BatchError(f"the chain ends with channels {signal.channels}; add Sum() before the end")
+        dtype = result_dtype(batch.rewards.dtype)
         advantages = torch.where(signal.live[:, 0], signal.values[:, 0], 0)
         empty = group_sum(signal.keep[:, None].to(advantages.dtype), batch.groups)[:, 0] == 0
         tokens = signal.token_values
         if tokens is not None:
             tokens = torch.where(signal.keep[:, None], tokens, 0)
-        return Outcome(advantages, signal.keep, empty, metrics, state, trace, signal.columns, tokens)
+            tokens = _narrow(tokens, dtype)
+        columns = {name: _narrow(column, dtype) for name, column in signal.columns.items()}
+        if metrics:
+            metrics = dict(zip(metrics, _narrow(torch.stack([*metrics.values()]), dtype).unbind(), strict=True))
+        return Outcome(_narrow(advantages, dtype), signal.keep, empty, metrics, state, trace, columns, tokens)
+
+
+def _narrow(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The numbers of a stage in the result's type; what is too large for the type is its largest number."""
+    if not x.is_floating_point() or x.dtype == dtype:
+        return x
+    if (largest := torch.finfo(dtype).max) < torch.finfo(x.dtype).max:
+        x = x.clamp(-largest, largest)
+    return x.to(dtype)

@@ -7,6 +7,7 @@ ConcordError
 ├── DuplicateName (ValueError)       a name is taken already
 ├── ConfigError (ValueError)         a run's configuration does not fit
 ├── RewardError (ValueError)         a reward function returned something unusable
+│   └── RewardTimeout                a reward's server did not answer in time
 ├── DumpError (ValueError)           rollouts on disk cannot be read or written
 ├── RunFolderError                   the run folder is not free, or not a run
 └── MissingExtra (ImportError)       an optional dependency is not installed
@@ -17,13 +18,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from concord.core.redaction import redact
+
 
 class ConcordError(Exception):
     """The root: ``except ConcordError`` catches whatever Concord raises on purpose."""
 
     def __str__(self) -> str:
-        # KeyError would print the repr of its argument, quotes and all.
-        return str(self.args[0]) if self.args else ""
+        # KeyError would print the repr of its argument, quotes and all; and no message shows a secret.
+        return redact(str(self.args[0])) if self.args else ""
 
 
 class BatchError(ConcordError, ValueError):
@@ -48,6 +51,10 @@ class ConfigError(ConcordError, ValueError):
 
 class RewardError(ConcordError, ValueError):
     """A reward function returned the wrong length, type or value, or raised."""
+
+
+class RewardTimeout(RewardError):
+    """A reward's server did not answer in time, however often it was asked."""
 
 
 class DumpError(ConcordError, ValueError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from array import array
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +20,9 @@ class Groups:
     """A partition of ``N`` rollouts into ``P`` prompts; ragged and interleaved allowed.
 
     Held as a padded table, so that a statistic over a group is a dense reduction over
-    one axis: no scatter, the same bits on every run. The members are the leading axis, because
-    reducing that one runs along memory. Where the rollouts already lie in consecutive groups of
-    one size, laying them out is a transpose.
+    one axis: no scatter, the same bits on every run. The members are the leading axis, and in memory
+    the prompts are the last one, so that reductions over members and over channels both run along
+    memory. Where the rollouts already lie in consecutive groups of one size, laying them out is a transpose.
 
     Attributes:
         index: ``[N]`` int64; ``index[n]`` is the group of rollout n.
@@ -49,13 +51,14 @@ class Groups:
         """
         if isinstance(ids, Tensor):
             raise BatchError("group ids must be hashable values; pass ids.tolist(), not a tensor")
+        # A key that is new gets the next number: one pass over the ids.
+        number: defaultdict[Hashable, int] = defaultdict(count().__next__)
         try:
-            number = {key: p for p, key in enumerate(dict.fromkeys(ids))}
+            index = torch.from_numpy(np.fromiter(map(number.__getitem__, ids), np.int64, len(ids)))
         except TypeError as error:
-            raise BatchError(f"group ids must be hashable: {error}") from None
+            raise BatchError(f"group ids must be a sequence of hashable values: {error}") from None
         if not number:
             return cls.uniform(0, 1)
-        index = torch.frombuffer(array("q", map(number.__getitem__, ids)), dtype=torch.int64)
         sizes = torch.bincount(index, minlength=len(number))
         largest = int(sizes.max())
         if len(index) == len(number) * largest:
@@ -97,20 +100,33 @@ class Groups:
 
     def lay(self, x: Tensor) -> Tensor:
         """Lay rollouts out by group: ``[N, ...] -> [G, P, ...]``; entries outside ``there`` mean nothing."""
-        if self.dense:
-            members, count = self.table.shape
-            return x.reshape(count, members, *x.shape[1:]).transpose(0, 1).contiguous()
-        return x.index_select(0, self.table.flatten()).view(*self.table.shape, *x.shape[1:])
+        return self.lay_last(x).movedim((-2, -1), (0, 1))
 
     def unlay(self, block: Tensor) -> Tensor:
         """Back to the rollouts' own order: ``[G, P, ...] -> [N, ...]``."""
+        return self.unlay_last(block.movedim((0, 1), (-2, -1)))
+
+    def lay_last(self, x: Tensor) -> Tensor:
+        """As :meth:`lay`, with groups as the last axes: ``[N, ...] -> [..., G, P]``, contiguous."""
+        flat = x.movedim(0, -1)
+        members, count = self.table.shape
         if self.dense:
-            return block.transpose(0, 1).flatten(0, 1)
-        return block.flatten(0, 1).index_select(0, self.slot)
+            return flat.reshape(*flat.shape[:-1], count, members).transpose(-1, -2).contiguous()
+        return flat.index_select(-1, self.table.flatten()).reshape(*flat.shape[:-1], members, count)
+
+    def unlay_last(self, block: Tensor) -> Tensor:
+        """Back from :meth:`lay_last`: ``[..., G, P] -> [N, ...]``."""
+        if self.dense:
+            return block.transpose(-1, -2).flatten(-2).movedim(-1, 0)
+        return block.flatten(-2).index_select(-1, self.slot).movedim(-1, 0)
 
     def spread(self, per_group: Tensor) -> Tensor:
         """Hand each rollout its group's value: ``[P, ...] -> [N, ...]``."""
-        return per_group.index_select(0, self.index)
+        last = per_group.movedim(0, -1)
+        if self.dense:
+            members = self.table.shape[0]
+            return last.unsqueeze(-1).expand(*last.shape, members).flatten(-2).movedim(-1, 0)
+        return last.index_select(-1, self.index).movedim(-1, 0)
 
     def to(self, device: torch.device | str) -> Groups:
         """The same groups on a device."""

@@ -8,83 +8,96 @@ import torch
 from torch import Tensor
 
 from concord.core.groups import Groups
+from concord.core.precision import ROUNDING, noise_of
 
 
 class GroupMoments(NamedTuple):
     """What :func:`group_moments` measures.
 
     Attributes:
-        centred: ``[N, C]`` value minus its group's mean; NaN or meaningless outside ``where``.
-        std: ``[P, C]`` standard deviation.
+        centred: ``[N, C]`` value minus its group's mean, exactly 0 within the noise; NaN or meaningless outside
+            ``where``.
+        std: ``[P, C]`` standard deviation, 0 for a flat group.
         counted: ``[P, C]`` entries that counted.
-        flat: ``[P, C]`` bool, the group's entries do not vary (or there are none).
+        flat: ``[P, C]`` bool, no entry of the group leaves the noise (or the group has none).
+        noise: ``[P, C]``, how far from the mean is float noise.
+        low, high: ``[P, C]``, the smallest and the largest entry; the mean for a flat group.
     """
 
     centred: Tensor
     std: Tensor
     counted: Tensor
     flat: Tensor
-
-
-FLAT_BELOW = 1e-4
-"""A group whose scores differ by less than this share of their size says nothing.
-
-A reward saturated at 1 +- 1e-5 has a standard deviation; divided by it, the noise in the last
-digits would weigh as much as any other reward."""
+    noise: Tensor
+    low: Tensor
+    high: Tensor
 
 
 def group_sum(x: Tensor, groups: Groups) -> Tensor:
     """Sum within groups: ``[N, C] -> [P, C]``."""
-    block = groups.lay(x)
-    if not groups.dense:
-        block = block * groups.there[..., None]
-    return block.sum(0)
+    block = groups.lay_last(x)
+    return (block if groups.dense else block * groups.there).sum(-2).movedim(-1, 0)
 
 
 def group_mean(x: Tensor, groups: Groups, where: Tensor) -> Tensor:
-    """Mean within groups over ``where``: ``[N, C] -> [P, C]``; exact if unanimous, 0 if there is no entry."""
-    block, live, low = _blocks(x, groups, where)
-    return low + torch.where(live, block - low, 0).sum(0) / live.sum(0).clamp(min=1)
+    """Mean within groups over ``where``: ``[N, C] -> [P, C]``; 0 if there is no entry."""
+    block, live = _blocks(x, groups, where)
+    return (torch.where(live, block, 0).sum(-2) / _count(live, x.dtype).clamp(min=1)).movedim(-1, 0)
 
 
-def group_moments(x: Tensor, groups: Groups, where: Tensor, *, ddof: int = 1, flat_below: float = 0.0) -> GroupMoments:
+def group_moments(
+    x: Tensor,
+    groups: Groups,
+    where: Tensor,
+    *,
+    ddof: int = 1,
+    noise: Tensor | None = None,
+    precision: Tensor | float | None = None,
+) -> GroupMoments:
     """Centre values in their group and measure the spread, over ``where`` only.
 
         mean[p] = sum(x[n]) / count        std[p] = sqrt(sum((x[n] - mean)^2) / (count - ddof))
 
-    Values are measured from the group's smallest member before they are averaged, and from
-    their largest deviation before they are squared. So a unanimous group is centred to exactly
-    0 (a plain float mean is one ulp off for eight times 0.7), and neither 1e30 nor 1e-30
-    overflows or vanishes in the square.
+    A value within the noise of its group's mean is centred to exactly 0, so that its sign is never that of a rounding
+    error; a group of which no value leaves the noise is flat.
 
     Args:
         x: ``[N, C]``; entries outside ``where`` may be NaN.
         groups: the partition of the N rows.
         where: ``[N, C]`` bool, the entries that count.
         ddof: 1 for Bessel's correction, 0 for the population.
-        flat_below: a group whose range is at most this share of its largest magnitude counts as
-            unanimous: its entries are centred to exactly 0.
+        noise: ``[P, C]``, how far from the mean is noise (``Signal.noise``).
+        precision: ``[C]``, the noise as a share of the group's largest value, where ``noise`` is not given; None = the
+            rounding of x's own type.
 
     A group with no entry, or with one, is flat: centred 0, std 0.
     """
-    block, live, low = _blocks(x, groups, where)
-    counted = live.sum(0).to(x.dtype)
-    above = torch.where(live, block - low, 0)
-    high = above.amax(0)
-    flat = ~(high > flat_below * torch.maximum(low.abs(), (low + high).abs()))
-    mean = above.sum(0) / counted.clamp(min=1)
+    block, live = _blocks(x, groups, where)
+    entries = torch.where(live, block, 0)
+    counted = _count(live, x.dtype)
+    mean = entries.sum(-2) / counted.clamp(min=1)
+    if noise is None:
+        unit = ROUNDING * torch.finfo(x.dtype).eps if precision is None else precision
+        size = entries.abs().amax(-2).T
+        noise = noise_of(size, torch.as_tensor(unit, dtype=x.dtype, device=x.device))
+    centred = block - mean.unsqueeze(-2)
+    away = centred.abs() > noise.T.unsqueeze(-2)
+    entries = torch.where(live & away, centred, 0)
+    below, above = entries.amin(-2), entries.amax(-2)
+    flat = above <= below
+    variance = entries.square().sum(-2) / (counted - ddof).clamp(min=1)
     # Multiplied, not selected, so that a missing entry stays NaN.
-    centred = (block - low - mean) * ~flat
-    unit = torch.where(flat, 1, high)
-    variance = torch.where(live, centred / unit, 0).square().sum(0) / (counted - ddof).clamp(min=1)
-    std = torch.where(counted > ddof, variance.sqrt() * unit, 0)
-    return GroupMoments(groups.unlay(centred), std, counted, flat)
+    centred = groups.unlay_last(centred * (away & ~flat.unsqueeze(-2)))
+    low, high = mean + below, mean + above
+    return GroupMoments(centred, variance.sqrt().T, counted.T, flat.T, noise, low.T, high.T)
 
 
-def _blocks(x: Tensor, groups: Groups, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Values ``[G, P, C]``, where they count, and the smallest that counts ``[P, C]`` (0 if none does)."""
-    block, live = groups.lay(x), groups.lay(where)
-    if not groups.dense:
-        live = live & groups.there[..., None]
-    low = torch.where(live, block, torch.inf).amin(0)
-    return block, live, torch.where(low.isinf(), 0, low)
+def _blocks(x: Tensor, groups: Groups, where: Tensor) -> tuple[Tensor, Tensor]:
+    """Values ``[C, G, P]``, and where they count."""
+    block, live = groups.lay_last(x), groups.lay_last(where)
+    return block, live if groups.dense else live & groups.there
+
+
+def _count(live: Tensor, dtype: torch.dtype) -> Tensor:
+    """``[C, P]``, how many members count; sums of numbers are faster than those of truth values."""
+    return live.to(dtype).sum(-2)

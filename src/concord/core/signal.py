@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from concord.core.groups import Groups
+from concord.core.moments import GroupMoments, group_moments
+from concord.core.precision import ROUNDING, largest, noise_of, read_scores
 from concord.core.rollouts import Rollouts
 
 
@@ -26,6 +29,10 @@ class Signal:
         columns: what the loss reads beside advantages, each ``[N]`` or ``[N, T]``; stages that write some
             name them in ``writes``.
         token_values: ``[N, T]`` where a stage has told the tokens of a response apart; None = all alike.
+        precision: ``[C]``, the float noise of the scores as they came, as a share of their size; None = the
+            rounding of the values' own type.
+        noise: ``[P, C]``, the size up to which a difference inside a group is noise; None = what ``precision`` gives
+            for the values. A stage that changes values and knows what becomes of their noise says so.
     """
 
     values: Tensor
@@ -34,28 +41,43 @@ class Signal:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     token_values: Tensor | None = None
+    precision: Tensor | None = None
+    noise: Tensor | None = None
 
     @classmethod
     def start(cls, batch: Rollouts) -> Signal:
-        """The raw rewards; a rollout that no reward scored is not kept.
-
-        Half precision is widened to float32: group statistics need the digits.
-        """
-        values = batch.rewards.detach()
-        if values.dtype in (torch.float16, torch.bfloat16):
-            values = values.float()
-        values = torch.where(values.isfinite(), values, torch.nan)
-        return cls(values, ~values.isnan().all(1), batch.names)
+        """Read the raw rewards, in double precision; a rollout that no reward scored is not kept."""
+        floors = {batch.names.index(name): floor for name, floor in batch.noise_floor.items()}
+        values, precision, noise = read_scores(batch.rewards.detach(), batch.groups, floors)
+        scored = values.nan_to_num(nan=-torch.inf).amax(1) > -torch.inf
+        return cls(values, scored, batch.names, precision=precision, noise=noise)
 
     @property
     def live(self) -> Tensor:
         """``[N, C]`` bool: the entries that count in statistics, kept and scored."""
         return self.keep[:, None] & ~self.values.isnan()
 
+    def moments(self, groups: Groups, *, ddof: int = 1) -> GroupMoments:
+        """Return the statistics of the live entries within groups."""
+        return group_moments(self.values, groups, self.live, ddof=ddof, noise=self.noise, precision=self.precision)
+
+    def noise_in(self, groups: Groups) -> Tensor:
+        """Return ``[P, C]``, the size up to which a difference inside a group is noise."""
+        if self.noise is not None:
+            return self.noise
+        values = self.values
+        unit = ROUNDING * torch.finfo(values.dtype).eps if self.precision is None else self.precision
+        return noise_of(largest(values, groups, ~values.isnan()), torch.as_tensor(unit, device=values.device))
+
     def to(self, values: Tensor | None = None, **changes: Any) -> Signal:
-        """The next signal; metrics start empty unless given."""
+        """Return the next signal; metrics start empty unless given, and new values have their own noise."""
         changes.setdefault("metrics", {})
-        return dataclasses.replace(self, values=self.values if values is None else values, **changes)
+        if values is not None:
+            changes["values"] = values
+            changes.setdefault("noise", None)
+            if self.precision is not None and values.shape[1] != self.values.shape[1]:
+                changes.setdefault("precision", self.precision.amax().expand(values.shape[1]))
+        return dataclasses.replace(self, **changes)
 
     def with_columns(self, **columns: Tensor) -> Signal:
         """The same signal, with further columns for the loss."""

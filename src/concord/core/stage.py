@@ -37,6 +37,9 @@ class Stage:
     needs: ClassVar[frozenset[str]] = frozenset()
     """The batch columns it reads. A stage whose needs depend on its fields makes this a property."""
 
+    prefers: ClassVar[frozenset[str]] = frozenset()
+    """The batch columns that it reads where the batch has them, and does without, with a warning, elsewhere."""
+
     writes: ClassVar[frozenset[str]] = frozenset()
     """The columns that it writes for the loss (``Signal.with_columns``)."""
 

@@ -49,6 +49,8 @@ def find_files(path: Path, skipped: Counter[str]) -> list[Path]:
         exists = path.exists()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DumpError(f"{path}: cannot be opened ({error})") from error
+    if not exists and path.is_symlink():
+        raise DumpError(f"{path}: a symbolic link that leads nowhere")
     raise DumpError(f"{path}: {'neither a file nor a folder' if exists else 'no such file or folder'}")
 
 
@@ -66,7 +68,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
             if name in hidden:
                 continue
             if file.is_symlink():
-                inside = file.resolve().is_relative_to(folder.resolve())
+                inside = Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
                 skipped[f"symbolic link that {'stays in' if inside else 'leaves'} the folder"] += 1
             elif file.is_file():
                 yield file

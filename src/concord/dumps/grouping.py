@@ -46,6 +46,7 @@ class _Open:
     prompt: str
     rollouts: list[Rollout] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
+    places: dict[Hashable, int] = field(default_factory=dict)  # of the sessions
     characters: int = 0
 
     def add(self, rollout: Rollout, scores: list[float]) -> bool:
@@ -53,10 +54,10 @@ class _Open:
         rollout.values, rollout.prompt = {}, ""
         self.characters += len(rollout.completion)
         if rollout.session is not None:
-            for at, other in enumerate(self.rollouts):
-                if other.session == rollout.session:
-                    self.rollouts[at], self.scores[at] = rollout, scores
-                    return False
+            at = self.places.setdefault(rollout.session, len(self.rollouts))
+            if at < len(self.rollouts):
+                self.rollouts[at], self.scores[at] = rollout, scores
+                return False
         self.rollouts.append(rollout)
         self.scores.append(scores)
         return True

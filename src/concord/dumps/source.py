@@ -22,7 +22,8 @@ from concord.dumps.detect import (
     sort_files,
 )
 from concord.dumps.files import find_files, size_of, step_in
-from concord.dumps.formats.base import Format, Kind, Malformed, Record, Rollout
+from concord.dumps.formats.base import Format, Kind, Malformed, Record, Rollout, digest
+from concord.dumps.grouping import LONGEST_KEY
 from concord.dumps.meter import Meter
 from concord.dumps.values import text
 
@@ -112,6 +113,7 @@ class Source:
         for rollout in islice(self.rollouts_in(file, skipped, Meter()), count):
             rollout.values = {name: _shortened(value) for name, value in rollout.values.items()}
             rollout.completion = ""
+            rollout.prompt, rollout.group = _brief(rollout.prompt), _brief(rollout.group)
             found.append(rollout)
         return found
 
@@ -151,7 +153,7 @@ class Source:
                 if isinstance(rollout, str):
                     skipped[rollout] += 1
                     continue
-                hash((rollout.group, rollout.run))  # a TypeError now rather than later
+                hash((rollout.group, rollout.run, rollout.session))  # a TypeError now rather than later
                 if self.group_by is not None:
                     values = {"step": rollout.step, "prompt": rollout.prompt, "run": rollout.run, **rollout.values}
                     if lacking := [name for name in self.group_by if name not in values]:
@@ -164,6 +166,12 @@ class Source:
         except _BROKEN as error:
             what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             skipped[f"record that is not as {shorten(self.format)} writes it: {what}"] += 1
+
+
+def _brief(value: Any) -> Any:
+    """What tells groups apart, of which a sample need not hold the text."""
+    long = isinstance(value, str) and len(value) > LONGEST_KEY
+    return digest(value) if long else value
 
 
 def _shortened(value: Any) -> Any:

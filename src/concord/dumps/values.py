@@ -98,6 +98,8 @@ def text(value: object) -> str:
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if value is None:
         return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     if isinstance(value, Mapping):
         return _message(value, with_role=False)
     if isinstance(value, Sequence):

@@ -13,12 +13,13 @@ from concord.core.catalogue import builder
 from concord.core.errors import ConcordError, ConfigError, UnknownName, nearest
 from concord.core.groups import Groups
 from concord.core.rollouts import Rollouts
+from concord.core.typed_options import checked
 from concord.methods import Method, create
 
 SUPPLIED = frozenset({"lengths", "truncated"})
 """The columns that these engines give a chain."""
 
-_KEYS = ("method", "args", "rewards")
+_KEYS = ("method", "args", "rewards", "noise_floor")
 
 _ELSEWHERE = "for which the engine has no place in its batches; Concord's trainer for TRL has"
 
@@ -31,6 +32,7 @@ class Settings:
         method, args: as in ``concord.create(method, **args)``.
         rewards: the keys of the rewards in what a reward function returns for one rollout.
         where: the section that they were read from, for messages.
+        noise_floor: by reward, how near to its group's mean a score says nothing (:class:`concord.Rollouts`).
 
     Raises:
         ConfigError: a parameter that the method does not have, or a value that it does not take; a method that
@@ -42,6 +44,7 @@ class Settings:
     rewards: tuple[str, ...]
     args: Mapping[str, Any] = field(default_factory=dict)
     where: str = "concord"
+    noise_floor: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
@@ -70,6 +73,10 @@ class Settings:
         for name in self.args:
             if name not in known:
                 raise ConfigError(f".args: {self.method} has no {name!r}" + nearest(name, known))
+        if faults := checked(self.args, builder(self.method))[1]:
+            raise ConfigError(f".args.{faults[0]}")
+        if all(self.weights.get(name, 1) == 0 for name in self.rewards):
+            raise ConfigError(".args.weights: the weight of every reward is 0, so nothing would be learnt")
         try:
             self._try()
         except (ConcordError, TypeError, ValueError) as error:
@@ -89,7 +96,8 @@ class Settings:
         if method.objective.needs_reference:
             raise ConfigError("it brings a KL penalty of its own; give it to the engine")
         columns = {"lengths": torch.ones(2), "truncated": torch.zeros(2, dtype=torch.bool)}
-        rollouts = Rollouts(torch.zeros(2, len(self.rewards)), Groups.uniform(1, 2), self.rewards, columns)
+        scores = torch.zeros(2, len(self.rewards))
+        rollouts = Rollouts(scores, Groups.uniform(1, 2), self.rewards, columns, self.noise_floor)
         if method.signal(rollouts).token_advantages is not None:
             raise ConfigError(f"it tells the tokens of a response apart, {_ELSEWHERE}")
         if written := sorted(method.signal.writes):
@@ -118,11 +126,13 @@ def read(section: Any, where: str) -> Settings:
     for key in section:
         if key not in _KEYS:
             raise ConfigError(f"{where} has no key {key!r}" + nearest(str(key), _KEYS))
-    method, args, rewards = (section.get(key) for key in _KEYS)
+    method, args, rewards, floors = (section.get(key) for key in _KEYS)
     if not isinstance(method, str):
         raise ConfigError(f"{where}.method must be the name of a method, got {method!r}")
     if args is not None and not isinstance(args, Mapping):
         raise ConfigError(f"{where}.args must hold keys and values, got {args!r}")
     if not (isinstance(rewards, list | tuple | None) and all(isinstance(name, str) for name in rewards or ())):
         raise ConfigError(f"{where}.rewards must be a list of names, got {rewards!r}")
-    return Settings(method, tuple(rewards or ()), dict(args or {}), where)
+    if floors is not None and not isinstance(floors, Mapping):
+        raise ConfigError(f"{where}.noise_floor must hold a number for each reward's name, got {floors!r}")
+    return Settings(method, tuple(rewards or ()), dict(args or {}), where, dict(floors or {}))

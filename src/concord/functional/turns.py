@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from concord.core.groups import Groups
-from concord.core.moments import FLAT_BELOW, group_moments
+from concord.core.moments import group_moments
 
 
 def mates(key: Tensor, groups: Groups) -> Tensor:
@@ -53,7 +53,14 @@ def turns_left(trajectory: Tensor, turn: Tensor, groups: Groups) -> Tensor:
 
 
 def normalize_within(
-    x: Tensor, key: Tensor, groups: Groups, where: Tensor, *, eps: float = 1e-6, ddof: int = 1
+    x: Tensor,
+    key: Tensor,
+    groups: Groups,
+    where: Tensor,
+    *,
+    eps: float = 1e-6,
+    ddof: int = 1,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """Standardise values among the rows of their group that have their key: ``[N] -> [N]``.
 
@@ -68,11 +75,13 @@ def normalize_within(
         where: ``[N]`` bool, the rows that count.
         eps: added to the deviation.
         ddof: 1 for Bessel's correction, 0 for the population.
+        noise: ``[P]``, how far from the mean is float noise; None = the rounding of x's type.
     """
     found = mates(key, groups) & where[:, None]
     # Channel g holds the mates of the group's member g, so that each row finds its own statistics in its own place.
     own = (groups.slot // groups.count)[:, None]
-    moments = group_moments(x[:, None].expand_as(found), groups, found, ddof=ddof, flat_below=FLAT_BELOW)
+    noise = None if noise is None else noise[:, None]
+    moments = group_moments(x[:, None].expand_as(found), groups, found, ddof=ddof, noise=noise)
     std = groups.spread(moments.std).gather(1, own)
     return (moments.centred.gather(1, own) / (std + eps))[:, 0]
 

@@ -13,7 +13,7 @@ from concord.methods.losses import dhpo, dhpo_entropy, gbpo, p3o
 from concord.methods.method import Method
 from concord.methods.multi import gd2po, gd2po_hard, gdpo
 from concord.methods.preference import cdpo, dno, dpo, ipo, ipo_sum, power_dl, rpo, rpo_mean, rpo_tokens
-from concord.methods.registry import create
+from concord.methods.registry import advantages, create
 from concord.methods.reinforce import reinforce_pp, reinforce_pp_baseline
 from concord.methods.revision import with_revisions
 from concord.methods.risk import group_cvar, risk_po
@@ -30,6 +30,7 @@ __all__ = [
     "Method",
     "PolicyImprovement",
     "adora",
+    "advantages",
     "bnpo",
     "brpo",
     "builder",

@@ -18,6 +18,10 @@ from concord.dumps.rows import GroupRows
 BATCH_LIMIT = 16_384
 """Rollouts that are taken together; a larger step comes in parts, so that memory is bounded."""
 
+CELLS = 2**21
+"""Numbers of the largest table of a batch: groups x (the largest group's rollouts + rewards) x rewards. Groups are
+laid out side by side, so that one large group among many small ones would fill the memory."""
+
 TEXT_LIMIT = 2_000
 """Characters of a prompt or completion that are held."""
 
@@ -86,6 +90,7 @@ class _Waiting:
     rows: list[GroupRows] = field(default_factory=list)
     characters: list[list[int]] = field(default_factory=list)
     size: int = 0
+    largest: int = 0
 
 
 Key = tuple[Weights, str, int]
@@ -97,6 +102,7 @@ class Batcher:
     Args:
         names: the K rewards.
         weights: by name, for every rollout; None takes those in the dump.
+        noise_floor: by name, as :class:`concord.Rollouts` has it.
 
     Attributes:
         length_unit: "tokens" if the first group has lengths, else "characters".
@@ -104,12 +110,18 @@ class Batcher:
         parts: those that had to be cut up.
     """
 
-    def __init__(self, names: Sequence[str], weights: Mapping[str, float] | None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        weights: Mapping[str, float] | None,
+        noise_floor: Mapping[str, float] | None = None,
+    ) -> None:
         self.length_unit = ""
         self.steps: set[tuple[str, int]] = set()
         self.parts: set[tuple[str, int]] = set()
         self._names = tuple(names)
         self._weights = None if weights is None else tuple(sorted(weights.items()))
+        self._noise_floor = noise_floor
         self._waiting: dict[Key, _Waiting] = {}
         self._size = 0
 
@@ -120,11 +132,17 @@ class Batcher:
         cut = dataclasses.replace(
             rows, prompt=rows.prompt[:TEXT_LIMIT], completions=[text[:TEXT_LIMIT] for text in rows.completions]
         )
-        step = self._waiting.setdefault((self._weights_of(rows), rows.run, rows.step), _Waiting())
+        key, size = (self._weights_of(rows), rows.run, rows.step), len(rows.completions)
+        step = self._waiting.setdefault(key, _Waiting())
+        if step.rows and self._cells(len(step.rows) + 1, max(step.largest, size)) > CELLS:
+            self._size -= step.size
+            yield self._batch(key[0], {key: step})
+            step = self._waiting[key] = _Waiting()
         step.rows.append(cut)
         step.characters.append([len(text) for text in rows.completions])
-        step.size += len(rows.completions)
-        self._size += len(rows.completions)
+        step.size += size
+        step.largest = max(step.largest, size)
+        self._size += size
         while self._size >= 2 * BATCH_LIMIT:
             yield self._take()
 
@@ -142,14 +160,20 @@ class Batcher:
         """The oldest steps of one set of weights: at least one step, at most ``BATCH_LIMIT`` rollouts if more."""
         weights = next(iter(self._waiting))[0]
         keys: list[Key] = []
-        size = 0
+        size = groups = largest = 0
         for key, step in self._waiting.items():
-            if keys and (key[0] != weights or size + step.size > BATCH_LIMIT):
+            groups, largest = groups + len(step.rows), max(largest, step.largest)
+            full = size + step.size > BATCH_LIMIT or self._cells(groups, largest) > CELLS
+            if keys and (key[0] != weights or full):
                 break
             keys.append(key)
             size += step.size
         self._size -= size
         return self._batch(weights, {key: self._waiting.pop(key) for key in keys})
+
+    def _cells(self, groups: int, largest: int) -> int:
+        rewards = len(self._names)
+        return groups * (largest + rewards) * rewards
 
     def _batch(self, weights: Weights, steps: Mapping[Key, _Waiting]) -> Batch:
         spans, start, first = [], 0, 0
@@ -169,7 +193,7 @@ class Batcher:
             weights,
             members,
             characters,
-            Rollouts(torch.from_numpy(scores), _consecutive(sizes), self._names),
+            Rollouts(torch.from_numpy(scores), _consecutive(sizes), self._names, noise_floor=self._noise_floor),
             _consecutive([span.stop - span.start for span in spans]),
             _column(lengths, sizes),
             _column([rows.advantages for rows in members], sizes),

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from concord.core.chain import Chain
 from concord.core.groups import Groups
-from concord.core.moments import FLAT_BELOW, GroupMoments, group_moments, group_sum
+from concord.core.moments import GroupMoments, group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
-from concord.functional.conflict import DEAD_ZONE, consensus, mixed_sign
+from concord.functional.conflict import consensus, mixed_sign
 from concord.functional.whitening import whiten
 from concord.methods import create
 from concord.report.batches import Batch, Weights
@@ -75,7 +75,7 @@ class Measured:
         self.groups: Groups = rollouts.groups
         self.scores: Tensor = rollouts.rewards
         self.scored: Tensor = start.keep
-        self.moments: GroupMoments = group_moments(start.values, self.groups, start.live, flat_below=FLAT_BELOW)
+        self.moments: GroupMoments = start.moments(self.groups)
         self.z: Tensor = trace["group_normalize"].values.nan_to_num()
         self.x: Tensor = trace["weigh"].values.nan_to_num()
         self._chosen: dict[Chain, Chosen] = {}
@@ -131,7 +131,7 @@ class Measured:
         magnitude = outcome.advantages.abs()[:, None]
         silent = self.groups.spread(group_sum(magnitude, self.groups))[:, 0] == 0
         advantages = torch.where(outcome.keep & ~silent, steps.unlay(white.values), 0)
-        loud = group_sum((magnitude > DEAD_ZONE).double(), steps)[:, 0] > 0
+        loud = group_sum((magnitude > 0).double(), steps)[:, 0] > 0
         return Chosen(advantages, outcome.keep, torch.where(loud, white.gain, torch.nan))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError, DumpError, nearest
+from concord.dumps.read import open_dump
 from concord.dumps.rows import GroupRows
 from concord.report import assemble
 from concord.report.analysis import Analysis, Quality, Settings
@@ -24,14 +27,18 @@ from concord.report.sums import StepSums, Sums
 TAUS = tuple(round(0.05 * i, 2) for i in range(21))
 """The thresholds of the sweep."""
 
+MOST_REWARDS = 64
+"""Rewards are compared pair by pair, group by group: time, memory and the page grow with their square."""
+
 METHODS: tuple[MethodKey, ...] = (("grpo", None), ("gdpo", None), ("gd2po", TAU), ("gd2po_hard", None))
 """What the sweep is compared with. GD2PO with a threshold is the paper's SNR rule."""
 
 
 def analyse(
-    dump: Source,
+    dump: Source | str | PathLike[str],
     *,
     weights: Mapping[str, float] | None = None,
+    noise_floor: Mapping[str, float] | None = None,
     taus: Sequence[float] = TAUS,
     examples: int = 8,
     progress: Callable[[], None] | None = None,
@@ -39,23 +46,37 @@ def analyse(
     """Where the rewards of a dump conflict.
 
     Args:
-        dump: groups of rollouts; read once, in whatever order, a step's groups together.
+        dump: groups of rollouts, as :func:`concord.dumps.open_dump` gives them, or the path of a dump; read once, in
+            whatever order, a step's groups together.
         weights: of the rewards, by name, 1 where not named; None takes those in the dump, or 1.
+        noise_floor: by reward, in its own units: how near to its group's mean a score says nothing.
         taus: thresholds of the sweep.
         examples: how many of the most conflicted groups are held with their texts.
         progress: called after every group.
 
     Raises:
-        DumpError: no rollout, or no reward, could be read.
-        ConfigError: a weight for a reward that the dump does not have.
+        DumpError: no rollout, or no reward, could be read; or more than ``MOST_REWARDS`` rewards.
+        ConfigError: a weight or a floor for a reward that the dump does not have, or something that is not a dump.
     """
+    if isinstance(dump, (str, PathLike)):
+        dump = open_dump([Path(dump)])
+    if not hasattr(dump, "rewards"):
+        raise ConfigError(f"a dump is a path, or what open_dump(paths) returns; got {type(dump).__name__}")
     names = tuple(dump.rewards)
     if not names:
         raise DumpError("no reward was found in these rollouts; name the columns with --rewards")
+    if len(names) > MOST_REWARDS:
+        raise DumpError(
+            f"{len(names):,} columns of numbers look like rewards ({', '.join(names[:8])}, ...), and at most "
+            f"{MOST_REWARDS} are compared, pair by pair; name the rewards with --rewards"
+        )
     for name in weights or ():
         if name not in names:
             raise ConfigError(f"a weight for reward {name!r}; the dump has {', '.join(names)}" + nearest(name, names))
-    reading = _Reading(names, weights, taus, examples)
+    for name in noise_floor or ():
+        if name not in names:
+            raise ConfigError(f"a floor for reward {name!r}; the dump has {', '.join(names)}" + nearest(name, names))
+    reading = _Reading(names, Batcher(names, weights, noise_floor), taus, examples)
     for rows in dump:
         reading.add(rows)
         if progress is not None:
@@ -66,12 +87,10 @@ def analyse(
 class _Reading:
     """What has been seen so far."""
 
-    def __init__(
-        self, names: tuple[str, ...], weights: Mapping[str, float] | None, taus: Sequence[float], examples: int
-    ) -> None:
+    def __init__(self, names: tuple[str, ...], batcher: Batcher, taus: Sequence[float], examples: int) -> None:
         self._names = names
         self._methods = (*METHODS, *(("gd2po", tau) for tau in sorted(taus)))
-        self._batcher = Batcher(names, weights)
+        self._batcher = batcher
         self._ranking, self._series = Ranking(examples), Series()
         self._bars = [Bars() for _ in names]
         self._statuses: list[Counter[str]] = [Counter() for _ in names]

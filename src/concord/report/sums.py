@@ -10,7 +10,6 @@ from torch import Tensor
 
 from concord.core.groups import Groups
 from concord.core.moments import group_sum
-from concord.functional.conflict import DEAD_ZONE
 from concord.report.batches import Span
 from concord.report.chance import OPPOSED, Chance, group_correlations
 from concord.report.measure import TAU, Measured, MethodKey, standardised
@@ -144,7 +143,7 @@ class PairSums(Tally):
 
     @classmethod
     def of(cls, m: Measured, shift: Tensor, chance: Chance) -> PairSums:
-        signs = torch.where(m.pulls.abs() > DEAD_ZONE, m.pulls.sign(), 0)
+        signs = m.pulls.sign()
         correlations = group_correlations(m.pulls, m.groups)
         return cls(
             Products.among(m.scores - shift),

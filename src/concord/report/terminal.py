@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from concord.core.printable import printable as printable
+from concord.core.printable import printable
 from concord.report.analysis import Analysis, Finding
 from concord.report.rules.rule import percent
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
-from concord.core.errors import ConfigError, MissingExtra, nearest
+from concord.core import safe_yaml
+from concord.core.errors import ConfigError, nearest
+from concord.engines.defaults import LORA, REWARD_MODEL
 from concord.reward_models.biases import Label, load_bias
 from concord.reward_models.objective import CorrelationTerm, InformationTerm, Objective, Over, Term
-from concord.run import paths, safe_yaml
-from concord.run.overrides import apply_overrides
-from concord.run.section import Count, Section, Size, Text, at_key, check_fields, faults
+from concord.run import paths
+from concord.run.section import Count, Section, Size, Text, WholeConfig, at_key, load, typed
 
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
@@ -83,7 +84,7 @@ class BiasConfig(Section):
     classes: Annotated[int, Field(strict=True, ge=2)] = 2
     hidden: Count = 1024
     steps: Count = 5
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 1e-4
 
 
 class ObjectiveConfig(Section):
@@ -127,7 +128,7 @@ class ObjectiveConfig(Section):
         return {name: load_bias(name, bias.path) for name, bias in self.dir.items()}
 
 
-class RewardModelConfig(Section):
+class RewardModelConfig(WholeConfig):
     """Everything that determines reward models.
 
     Attributes:
@@ -135,8 +136,9 @@ class RewardModelConfig(Section):
         data: see :class:`DataConfig`.
         objectives: by name, each trained from the same start, in this order.
         chat_template: text of a Jinja template or a path that ends in .jinja; None = the tokenizer's own.
-        engine: options of ``trl.RewardConfig`` under TRL's names, handed on untouched.
+        engine: options of ``trl.RewardConfig`` under TRL's names, of the types that TRL states.
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        allow_missing_weights: train although the model below the head lacks tensors, which are drawn at random.
         sizes: parameters of ``model``, where it is not on disk to be counted; for the estimates of ``concord recipes``.
         out: the run folder.
         seed: of everything that is random.
@@ -148,6 +150,7 @@ class RewardModelConfig(Section):
     chat_template: Text | None = None
     engine: dict[str, Any] = Field(default_factory=dict)
     peft: dict[str, Any] | None = None
+    allow_missing_weights: Annotated[bool, Field(strict=True)] = False
     sizes: dict[Literal["model"], Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
@@ -171,22 +174,14 @@ class RewardModelConfig(Section):
             if key in _OURS:
                 raise at_key(key, f"is set by {_OURS[key]}; leave it out here")
         if engine:
-            try:
-                from trl import RewardConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "trl") from error
-            check_fields(engine, RewardConfig)
+            return typed(engine, REWARD_MODEL.owner())
         return engine
 
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
         if options:
-            try:
-                from peft import LoraConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "peft") from error
-            check_fields(options, LoraConfig)
+            return typed(options, LORA.owner())
         return options
 
     @field_validator("out", mode="before")
@@ -202,7 +197,7 @@ class RewardModelConfig(Section):
 
     def to_yaml(self) -> str:
         """The resolved configuration; :func:`load_config` on it gives an equal one."""
-        return safe_yaml.write(self.model_dump())
+        return safe_yaml.write(paths.unresolved(self.model_dump(), paths.REWARD_MODEL_PATHS))
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -227,39 +222,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RewardModelC
         MissingExtra: options of TRL or PEFT are given and it is not installed.
     """
     file, folder = _find(path)
-    try:
-        raw = safe_yaml.read(file.read_text(encoding="utf-8-sig"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{file}: holds {raw!r}, not keys and values")
-    _resolve(raw, folder)
-    apply_overrides(raw, overrides)
-    _resolve(raw, Path.cwd())
-    try:
-        return RewardModelConfig.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{file}: {faults(error)}") from error
+    resolve = functools.partial(paths.resolve, table=paths.REWARD_MODEL_PATHS)
+    return load(RewardModelConfig, file, folder, overrides, resolve)
 
 
 def _find(path: str | Path) -> tuple[Path, Path]:
     """The file meant, and the folder at which its relative paths start."""
-    given, recipes = Path(path).expanduser(), shipped_recipes()
+    given, recipes = Path(os.path.expanduser(path)), shipped_recipes()
     if given.is_file():
         return given, given.absolute().parent
     if str(path) in recipes:
         return recipes[str(path)], Path.cwd()
     raise ConfigError(f"no file {given}{nearest(given.stem, recipes)}; recipes that ship: {', '.join(recipes)}")
-
-
-def _resolve(raw: dict[str, Any], folder: Path) -> None:
-    """Make relative paths absolute, in place; what is not a path stays as it is."""
-    paths.resolve(raw, folder)
-    data, objectives, template = raw.get("data"), raw.get("objectives"), raw.get("chat_template")
-    if isinstance(template, str) and template.endswith(".jinja"):
-        raw["chat_template"] = os.path.abspath(folder / Path(template).expanduser())
-    for sources in data.values() if isinstance(data, dict) else ():
-        for source in sources.values() if isinstance(sources, dict) else ():
-            paths.resolve({"data": source}, folder)
-    for objective in objectives.values() if isinstance(objectives, dict) else ():
-        paths.resolve({"rewards": objective.get("dir") if isinstance(objective, dict) else None}, folder)

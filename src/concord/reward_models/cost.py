@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concord.engines.defaults import REWARD_MODEL
 from concord.reward_models.config import RewardModelConfig
 from concord.run.cost import Cost, memory, size
+
+_READ = ("gradient_accumulation_steps", "max_length", "model_init_kwargs", "per_device_train_batch_size")
 
 
 def estimate(config: RewardModelConfig) -> Cost:
@@ -11,9 +14,16 @@ def estimate(config: RewardModelConfig) -> Cost:
 
         tokens = pairs of an update * 2 * the length limit
 
-    Memory as in :func:`concord.run.cost.estimate`.
+    Memory, and options that are not set, as in :func:`concord.run.cost.estimate`.
+
+    Raises:
+        MissingExtra: a default is needed, and TRL is not installed.
     """
-    engine = config.engine
+    engine = REWARD_MODEL.read_all(config.engine, _READ)
     parameters = size(config.model, config.sizes.get("model"))
-    pairs = engine.get("per_device_train_batch_size", 8) * engine.get("gradient_accumulation_steps", 1)
-    return Cost(parameters, memory(parameters, engine, config.peft), float(pairs * 2 * engine.get("max_length", 1024)))
+    pairs, limit = engine["per_device_train_batch_size"] * engine["gradient_accumulation_steps"], engine["max_length"]
+    return Cost(
+        parameters,
+        memory(parameters, engine["model_init_kwargs"], config.peft),
+        None if limit is None else float(pairs * 2 * limit),
+    )

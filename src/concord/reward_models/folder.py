@@ -12,7 +12,7 @@ from typing import Any
 from concord.core.errors import ConfigError, RunFolderError
 from concord.reward_models.config import RewardModelConfig
 from concord.reward_models.evaluate import SetEvaluation
-from concord.run.folder import CONFIG, FACTS, versions
+from concord.run.folder import CONFIG, FACTS, versions, write_whole
 
 MODEL, METRICS, RESIDUAL = "model", "metrics.jsonl", "residual.json"
 """In the folder of an objective: its model; what was logged; or the slope that is subtracted."""
@@ -35,8 +35,8 @@ def open_folder(config: RewardModelConfig, labels: Mapping[str, Mapping[str, int
     """Write ``config.yaml`` (resolved) and ``run.json``: seed, versions, and how often each bias has which label."""
     config.out.mkdir(parents=True, exist_ok=True)
     facts = {"seed": config.seed, "versions": versions(), "labels": labels}
-    (config.out / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (config.out / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+    write_whole(config.out / FACTS, json.dumps(facts, indent=2) + "\n")
+    write_whole(config.out / CONFIG, config.to_yaml())
 
 
 def write_slope(folder: Path, of: str, slope: float) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
+from concord.engines.defaults import REWARD_MODEL
+from concord.engines.pretrained import check_model, in_base, load_tokenizer
 from concord.reward_models.biases import label
 from concord.reward_models.config import ObjectiveConfig, RewardModelConfig, SourceConfig
 from concord.reward_models.evaluate import SetEvaluation, evaluate
@@ -34,9 +36,11 @@ from concord.reward_models.rows import tokenised
 from concord.reward_models.score import score
 from concord.rewards.model import RewardModel
 from concord.run.paths import model_source
+from concord.run.receivers import adapter, trainer_arguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+    from trl import RewardConfig
 
     from concord.reward_models.trainer import RewardModelTrainer
 
@@ -65,6 +69,8 @@ def train(config: RewardModelConfig, *, console: Console) -> Found:
     process = PartialState()
     if process.is_main_process:
         check_folder(config.out)
+    _arguments(config, config.out)  # what TRL or PEFT refuses shows before anything is read
+    adapter(config.peft, task_type="SEQ_CLS")
     pairs = _joined(config.data.train)
     fitted_on = _joined(config.data.calibrate) or pairs
     sets = eval_sets(config)
@@ -98,6 +104,16 @@ def evaluate_run(config: RewardModelConfig, sets: Mapping[str, Sequence[Pair]], 
         slope = 0.0 if objective.residual_of is None else read_slope(config.out / name)
         found[name] = evaluate(_model(config, objective.residual_of or name), sets, slope=slope, console=console)
     return found
+
+
+def load_model(config: RewardModelConfig, source: str | Path) -> RewardModel:
+    """Load a model to evaluate, a folder or a hub id, in batches of ``engine.per_device_eval_batch_size``.
+
+    Raises:
+        ConfigError: as :class:`concord.rewards.model.RewardModel`.
+        MissingExtra: TRL's default is needed, and TRL is not installed.
+    """
+    return RewardModel(source, batch_size=REWARD_MODEL.read(config.engine, "per_device_eval_batch_size"))
 
 
 def eval_sets(config: RewardModelConfig) -> dict[str, tuple[Pair, ...]]:
@@ -151,18 +167,15 @@ def build(
     labels: Mapping[str, list[int]],
 ) -> RewardModelTrainer:
     """The trainer of one objective, with model and rows loaded."""
-    from transformers import AutoConfig, PrinterCallback
-    from trl import RewardConfig
+    from transformers import AutoConfig, AutoModelForSequenceClassification, PrinterCallback
 
     from concord.reward_models.trainer import RewardModelTrainer
 
-    options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
-    if config.engine.get("use_cpu") or not torch.accelerator.is_available():
-        options |= {"bf16": False, "dataloader_pin_memory": False}
-    options |= config.engine
-    options["model_init_kwargs"] = {"use_safetensors": True, **(options.get("model_init_kwargs") or {})}
-    args = RewardConfig(output_dir=str(folder), seed=config.seed, **options)
+    args = _arguments(config, folder)
     source = model_source(config.model)
+    init = {"num_labels": 1, **args.model_init_kwargs}
+    allowed = config.allow_missing_weights
+    check_model(source, AutoModelForSequenceClassification, allow_missing=allowed, needed=in_base, **init)
     positions = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
     limits = [n for n in (args.max_length, positions, tokenizer.model_max_length) if n is not None]
     trainer = RewardModelTrainer(
@@ -170,11 +183,25 @@ def build(
         args=args,
         train_dataset=tokenised(pairs, tokenizer, labels, min(limits)),
         processing_class=tokenizer,
-        peft_config=_lora(config.peft),
+        peft_config=adapter(config.peft, task_type="SEQ_CLS"),
         objective=objective.build(),
     )
     trainer.remove_callback(PrinterCallback)  # the bar says it
     return trainer
+
+
+def _arguments(config: RewardModelConfig, folder: Path) -> RewardConfig:
+    from trl import RewardConfig
+
+    options: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
+    if REWARD_MODEL.read(config.engine, "use_cpu") or not torch.accelerator.is_available():
+        options |= {"bf16": False, "dataloader_pin_memory": False}
+    options |= config.engine
+    options["model_init_kwargs"] = {
+        "use_safetensors": True,
+        **(REWARD_MODEL.read(config.engine, "model_init_kwargs") or {}),
+    }
+    return trainer_arguments(RewardConfig, options, output_dir=str(folder), seed=config.seed)
 
 
 def _save(trainer: RewardModelTrainer, folder: Path) -> None:
@@ -203,9 +230,7 @@ def _labels(config: RewardModelConfig, pairs: Sequence[Pair]) -> Labels:
 
 
 def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model_source(config.model))
+    tokenizer = load_tokenizer(model_source(config.model))
     template = config.chat_template
     if template is not None:
         tokenizer.chat_template = Path(template).read_text("utf-8") if template.endswith(".jinja") else template
@@ -213,12 +238,4 @@ def _tokenizer(config: RewardModelConfig) -> PreTrainedTokenizerBase:
 
 
 def _model(config: RewardModelConfig, name: str) -> RewardModel:
-    return RewardModel(config.out / name / MODEL, batch_size=config.engine.get("per_device_eval_batch_size", 16))
-
-
-def _lora(options: dict[str, Any] | None) -> Any:
-    if options is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(**{"task_type": "SEQ_CLS", **options})
+    return load_model(config, config.out / name / MODEL)

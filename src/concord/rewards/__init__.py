@@ -3,6 +3,7 @@
 from concord.rewards.batch import RewardBatch
 from concord.rewards.gate import Gate, Gates
 from concord.rewards.judge import judge
+from concord.rewards.judging import LLMJudge
 from concord.rewards.model import RewardModel
 from concord.rewards.named import NamedReward, check_distinct, load
 from concord.rewards.pairwise import AgainstReference, WinRate
@@ -18,6 +19,7 @@ __all__ = [
     "Gate",
     "Gates",
     "HttpReward",
+    "LLMJudge",
     "Limits",
     "Linear",
     "NamedReward",

@@ -16,12 +16,12 @@ from concord.rewards.forms.form import Unreadable
 from concord.rewards.named import NamedReward
 from concord.rewards.runners.calling import is_async
 from concord.rewards.runners.event_loop import EventLoop
-from concord.rewards.runners.http import HttpReward
 from concord.rewards.runners.inline import Inline
 from concord.rewards.runners.pool import Pool
 from concord.rewards.runners.target import Target
 from concord.rewards.scores import Score, read_score
 from concord.rewards.source import Source
+from concord.rewards.turn_scores import read_turns
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class Asked:
         A key that some completions have and others lack is a score of the ones and an abstention of the others,
         however many a call is about. A key that none has had so far is a fault.
         """
-        size = max(1, (self.source.limits.batch_size or len(batch)) if self.form.whole else 1)
+        best = getattr(self.source.target, "batch_size", None)  # a judge's: each completion has a status of its own
+        size = max(1, (self.source.limits.batch_size or best or len(batch)) if self.form.whole else 1)
         parts = [batch.part(start, start + size) for start in range(0, len(batch), size)]
         replies = self.runner.run([self.form.call(part, self._function) for part in parts])
         read = [self._read(reply, len(part)) for part, reply in zip(parts, replies, strict=True)]
@@ -105,7 +106,7 @@ class Asked:
                 continue
             key = next(iter(columns)) if reward.key is None else reward.key
             if key in columns:
-                scores += [self._adjusted(reward, read_score(entry)) for entry in columns[key]]
+                scores += [self._adjusted(reward, read_turns(entry, reward.turns)) for entry in columns[key]]
             elif key in self._seen:
                 scores += [Score(None, ABSTAINED)] * size
             else:
@@ -113,6 +114,9 @@ class Asked:
         return scores, cause
 
     def _adjusted(self, reward: NamedReward, score: Score) -> Score:
+        if score.turns is not None:
+            each = tuple(self._adjusted(reward, turn) for turn in score.turns)
+            return replace(score, turns=each, place=self._place)
         if score.status == SCORED and score.value is not None:
             score = read_score(reward.adjusted(score.value))  # scaling may leave what float32 holds
         return replace(score, place=self._place) if score.status == INVALID else score
@@ -121,24 +125,13 @@ class Asked:
         """What makes the calls, and whether it can do so while others make theirs."""
         limits, target = self.source.limits, self.source.target
         together = limits.concurrency
-        if isinstance(
-            target, HttpReward
-        ):  # it waits for a server, and never blocks; a loop that others block is not its
-            return Inline(
-                self._function,
-                concurrency=together,
-                timeout=limits.timeout,
-                batch_timeout=limits.batch_timeout,
-            ), True
+        times: dict[str, Any] = {"timeout": limits.timeout, "batch_timeout": limits.batch_timeout}
+        # One that waits for a server never blocks; a loop that others block is not its.
+        if getattr(target, "waits", False):
+            return Inline(self._function, concurrency=together, **times), True
         if limits.apart:
             where = Target(self.source.importable(), self.source.form or self.form.name, self.source.options)
-            return Pool(
-                where,
-                workers=limits.workers or 1,
-                concurrency=together,
-                timeout=limits.timeout,
-                batch_timeout=limits.batch_timeout,
-            ), True
+            return Pool(where, workers=limits.workers or 1, concurrency=together, **times), True
         return Inline(self._function, concurrency=together, loop=loop), is_async(self._function)
 
     def _extra(self, parts: Sequence[Part]) -> dict[str, list[Any]]:

@@ -11,7 +11,8 @@ Completion = str | Sequence[Mapping[str, Any]]
 def completion_text(completion: Completion) -> str:
     """What the model wrote: the string itself, or the contents of the assistant's messages, joined.
 
-    A message without content (a parsed tool call) counts as empty; of content given in blocks the text blocks count.
+    A message without content (a parsed tool call) counts as empty, and so does what is no message; of content given
+    in blocks the text blocks count.
 
     Example:
         >>> completion_text("hello")
@@ -23,12 +24,13 @@ def completion_text(completion: Completion) -> str:
     """
     if isinstance(completion, str):
         return completion
-    return "".join(
-        _content_text(message.get("content")) for message in completion if message.get("role") == "assistant"
-    )
+    messages = (message for message in completion if isinstance(message, Mapping))
+    assistants = (message for message in messages if message.get("role") == "assistant")
+    return "".join(_content_text(message.get("content")) for message in assistants)
 
 
-def _content_text(content: str | Sequence[Mapping[str, Any]] | None) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(block.get("text") or "" for block in content)
+def _content_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    texts = (block.get("text") for block in content if isinstance(block, Mapping)) if isinstance(content, list) else ()
+    return "".join(text for text in texts if isinstance(text, str))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from concord.core.printable import printable
+from concord.core.redaction import redact
 from concord.core.status import FAULTS
 from concord.rewards.named import NamedReward
 from concord.rewards.scores import Score
@@ -104,7 +105,7 @@ class Failures:
                 self._put(json.dumps({"reward": reward, "lost": dict(counts), "asked": self._asked[reward]}))
 
     def _first(self, reward: str, step: int, score: Score, kind: str, traceback: str | None) -> None:
-        error = score.error or score.status
+        error = redact(score.error or score.status)
         if self._policies[reward] != "raise":
             place = "" if score.place is None else f" ({printable(score.place)})"
             self._say(
@@ -118,7 +119,7 @@ class Failures:
             "step": step,
             "error": error[:LONGEST_TRACEBACK],
             "place": score.place,
-            "traceback": None if traceback is None else traceback[-LONGEST_TRACEBACK:],
+            "traceback": None if traceback is None else redact(traceback)[-LONGEST_TRACEBACK:],
         }
         self._put(json.dumps(entry))
 

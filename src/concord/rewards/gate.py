@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from concord.core.errors import ConfigError, nearest
+from concord.core.precision import beyond, precision_of
 
 COMPARISONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     ">=": operator.ge,
@@ -70,7 +71,8 @@ class Gates:
                  = NaN       if l has no score there: whether k counts is not known
 
     A score that is missing stays so. A gate reads the other reward as it counts, so after that one's own gate: with
-    length behind correctness behind format, length counts where both hold.
+    length behind correctness behind format, length counts where both hold. A score that differs from the threshold by
+    float noise is the threshold: float32's 0.7 reaches 0.7.
 
     Source: the conditioned reward of GDPO, arXiv:2601.05242.
 
@@ -111,11 +113,12 @@ class Gates:
 
     def __call__(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """``[N, K]`` scores as they count, and ``[N, K]`` bool, whether the gate is open; both new."""
-        scores, opened = scores.clone(), torch.ones_like(scores, dtype=torch.bool)
+        scores, opened, precision = scores.clone(), torch.ones_like(scores, dtype=torch.bool), precision_of(scores)
         for name in self._order:
             gate, k = self._gates[name], self._column[name]
-            other = scores[:, self._column[gate.reward]]
-            reached = COMPARISONS[gate.comparison](other, gate.threshold)
+            column = self._column[gate.reward]
+            other = scores[:, column]
+            reached = COMPARISONS[gate.comparison](beyond(other, gate.threshold, precision[column]), 0)
             opened[:, k] = reached & ~other.isnan()
             counted = torch.where(reached, scores[:, k], torch.zeros_like(other))
             scores[:, k] = torch.where(other.isnan() | scores[:, k].isnan(), math.nan, counted)

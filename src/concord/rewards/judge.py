@@ -40,7 +40,8 @@ def judge(
                 f"reward {reward.name!r}: {said}; {first}. "
                 "Mend the function, or say what such scores count for: on_error: abstain, zero or worst"
             ) from scored.causes.get(reward.name)
-        if reward.max_failed is not None and number >= reward.max_failed * total:
+        # A quotient, not a product: 0.1 * 30 is above 3.
+        if reward.max_failed is not None and number / total >= reward.max_failed:
             raise RewardError(
                 f"reward {reward.name!r}: {said}, which is at least its max_failed of {reward.max_failed:g}; {first}"
             ) from scored.causes.get(reward.name)

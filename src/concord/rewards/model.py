@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class RewardModel:
         dtype: str | torch.dtype | None = None,
     ) -> None:
         self.__name__ = Path(source).name
-        folder = Path(source).expanduser()
+        folder = Path(os.path.expanduser(source))
         self.source = str(folder if folder.is_dir() else source)
         self.truncated = 0
         for name, value in (("batch_size", batch_size), ("max_length", max_length)):
@@ -105,6 +106,14 @@ class RewardModel:
                 scores[row] = score
         return scores
 
+    def check_prompt(self, prompt: Any) -> None:
+        """Raise ConfigError if the prompt is messages and there is no chat template."""
+        if not isinstance(prompt, str) and self._tokenizer.chat_template is None:
+            raise self._error(
+                "the prompts are messages, its tokenizer has no chat template; give one as chat_template=, the text "
+                "of a template or a path that ends in .jinja (in a run: options: {chat_template: ...})"
+            )
+
     # ---- Texts ----
 
     def _encode(self, prompts: Sequence[Any], completions: Sequence[Completion]) -> tuple[list[dict[str, Any]], int]:
@@ -124,11 +133,7 @@ class RewardModel:
         """Prompt and completion as one text, and how it is to be tokenised."""
         if isinstance(prompt, str):
             return prompt + completion_text(completion), {}
-        if self._tokenizer.chat_template is None:
-            raise self._error(
-                "the prompts are messages, its tokenizer has no chat template; give one as chat_template=, the text "
-                "of a template or a path that ends in .jinja"
-            )
+        self.check_prompt(prompt)
         answer = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
         return self._tokenizer.apply_chat_template([*prompt, *answer], tokenize=False), {"add_special_tokens": False}
 
@@ -185,7 +190,7 @@ class RewardModel:
     def _template(self, template: str | Path) -> str:
         if not str(template).endswith(".jinja"):
             return str(template)
-        path = Path(template).expanduser()
+        path = Path(os.path.expanduser(template))
         if not path.is_file():
             raise self._error(f"no chat template {path}")
         return path.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from concord.core.errors import ConfigError, DuplicateName, nearest
 from concord.rewards.gate import Gate
 from concord.rewards.schedule import Schedule, check_number
 from concord.rewards.source import Limits, Source, find
+from concord.rewards.turn_scores import check_turns
 
 POLICIES = ("raise", "abstain", "zero", "worst")
 """What a rollout counts for whose score failed, timed out or is invalid."""
@@ -29,11 +30,16 @@ class NamedReward:
         weight: its factor in the sum of rewards, a finite number or a :class:`Schedule`; 0 only watches.
         key: which of several scores that the function returns by name; None = its main one.
         when: a condition on another reward, ``"format >= 1"``; see :class:`concord.rewards.gate.Gates`.
-        scale, shift: of the score.
+        turns: where the function returns a list with one score a turn, what becomes of it: ``sum``, ``last`` and
+            ``mean`` make it the rollout's score, ``each`` keeps them for rows that are turns
+            (:meth:`concord.rewards.RewardSet.by_turn`); None = it returns no lists.
+        scale, shift: of the score; with ``each`` of each turn's.
         clamp: the least and the greatest score, either may be None; None = as it is.
         on_error: what a score counts for that failed, timed out or is invalid: ``raise`` stops the run, ``abstain``
             leaves it out, ``zero`` is 0, ``worst`` the end of ``clamp`` that counts least under the weight.
         max_failed: the share of a batch from which on such scores stop the run, in (0, 1]; None = never.
+        noise_floor: how near to its group's mean a score says nothing, in the score's own units; 0 = only the float
+            noise counts as none. Standardised, a judge stuck at 1 +- 1e-5 weighs as much as any other reward.
 
     Raises:
         ConfigError: a field that is none of these.
@@ -44,11 +50,13 @@ class NamedReward:
     weight: float | Schedule = 1.0
     key: str | None = None
     when: str | None = None
+    turns: str | None = None
     scale: float = 1.0
     shift: float = 0.0
     clamp: tuple[float | None, float | None] | None = None
     on_error: str = "raise"
     max_failed: float | None = None
+    noise_floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -65,11 +73,14 @@ class NamedReward:
         put("source", self.source if isinstance(self.source, Source) else Source(self.source))
         if not hasattr(self.weight, "at"):
             check_number("the weight", self.weight)
-        for name in ("scale", "shift"):
+        for name in ("scale", "shift", "noise_floor"):
             check_number(name, getattr(self, name))
+        if self.noise_floor < 0:
+            raise ConfigError(f"noise_floor is a distance in the score's own units, at least 0; got {self.noise_floor}")
         if not self.scale:
             raise ConfigError("scale 0 makes every score the same; to watch a reward only, give it weight 0")
         self.gate  # noqa: B018 parsed, to check it
+        check_turns(self.turns)
         low, high = self.clamp or (None, None)
         for end in (low, high):
             if end is not None:

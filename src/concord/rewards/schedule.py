@@ -127,6 +127,27 @@ def schedule(given: Any) -> float | Schedule:
     return SHAPES[shape](given["from"], given["to"], given["steps"], given.get("after", 0))
 
 
+def always_zero(weight: float | Schedule, steps: int | None = None) -> bool:
+    """Return whether a weight is 0 at each of the first optimisation steps; None = at every step there is.
+
+    Of a schedule that is none of those here nothing is known.
+
+    Example:
+        >>> always_zero(0.0), always_zero(Linear(0.0, 0.3, steps=10, after=100)), always_zero(Steps({0: 0.0}))
+        (True, False, True)
+        >>> always_zero(Linear(0.0, 0.3, steps=10, after=100), steps=50)
+        True
+    """
+    if isinstance(weight, int | float):
+        return weight == 0
+    if isinstance(weight, Linear | Cosine):
+        last = weight.after + weight.steps if steps is None else steps - 1
+        return weight.start == 0 and weight.at(last) == 0
+    if isinstance(weight, Steps):
+        return not any(value for begin, value in weight.values.items() if steps is None or begin < steps)
+    return False
+
+
 def check_number(what: str, value: object) -> None:
     """Raise ConfigError unless ``value`` is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -26,12 +26,14 @@ class Score:
         status: of :mod:`concord.core.status`.
         error: what was wrong, where the status is a fault.
         place: where, as ``file:line in function``, as far as that is known.
+        turns: those of its turns, where they count by themselves; the others are then those of no turn.
     """
 
     value: float | None
     status: str
     error: str | None = None
     place: str | None = field(default=None, compare=False, repr=False)
+    turns: tuple[Score, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

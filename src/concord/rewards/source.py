@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import math
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -140,8 +142,8 @@ class Source:
 def find(path: str) -> Any:
     """Import what ``file.py:name`` or ``package.module:name`` names.
 
-    A file is run once, whatever the number of names taken from it, and may import the files beside it. It is code of
-    yours, run with your rights.
+    A file is run once, whatever the number of names taken from it, and may import the files beside it. One that has
+    relative imports is run as the module of its package. It is code of yours, run with your rights.
 
     Raises:
         ConfigError: the path has not that form, there is no such file, module or name, or the import fails.
@@ -157,13 +159,15 @@ def find(path: str) -> Any:
 
 
 def _from_file(path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
+    path = Path(os.path.realpath(os.path.expanduser(path)))
     if not path.is_file():
         raise ConfigError(f"no file {path}")
     # The digest keeps apart two files of one name in different folders.
     module_name = f"concord_reward_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
+    if _is_relative(path):
+        return _of_package(path)
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None  # the suffix is .py
     assert spec.loader is not None
@@ -176,6 +180,38 @@ def _from_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ConfigError(f"{path} fails on import: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _is_relative(path: Path) -> bool:
+    """Whether a file imports from its own package, as in ``from .util import f``."""
+    try:
+        nodes = ast.walk(ast.parse(path.read_bytes()))
+        return any(isinstance(node, ast.ImportFrom) and node.level for node in nodes)
+    except (OSError, SyntaxError, ValueError, RecursionError):  # which the import itself says better
+        return False
+
+
+def _of_package(path: Path) -> ModuleType:
+    """A file with relative imports, as the module of the package that it belongs to."""
+    names, root = [path.stem], path.parent
+    while (root / "__init__.py").is_file() and root.parent != root:
+        names.append(root.name)
+        root = root.parent
+    dotted = ".".join(reversed(names))
+    if len(names) == 1 or not all(name.isidentifier() for name in names):
+        raise ConfigError(
+            f"{path} has relative imports and belongs to no package: put an __init__.py beside it, or write its "
+            "imports without dots"
+        )
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
+    module = _from_module(dotted)
+    if Path(module.__file__ or "").resolve() != path:
+        raise ConfigError(
+            f"{path} has relative imports, and another module has the name {dotted}, {module.__file__}; install its "
+            f"package and write {dotted}:function"
+        )
     return module
 
 

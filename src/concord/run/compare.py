@@ -15,10 +15,12 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from concord.core.errors import RunFolderError
+from concord.engines.defaults import GRPO
 from concord.run.config import HELD_OUT, EvaluationConfig, RunConfig, load_config
 from concord.run.evaluate import Evaluation
-from concord.run.evaluations import Found, evaluate_sets, load_policy
+from concord.run.evaluations import Found, completion_limit, evaluate_sets, load_policy
 from concord.run.folder import CONFIG, check_run_folder, write_whole
+from concord.run.paths import escaped
 from concord.run.train import EVALUATION, MODEL, finished
 
 FOLDER = "evaluations"
@@ -58,7 +60,7 @@ def members(run: str, overrides: Sequence[str], methods: Sequence[str], seeds: i
         config = load_config(run, chosen)
         label = config.method.name if method is None else re.sub(r"[^\w.]+", "-", method).strip("-")
         for seed in range(seeds):
-            words = [*chosen, f"seed={seed}", f"out={config.out / label / f'seed{seed}'}"]
+            words = [*chosen, f"seed={seed}", f"out={escaped(str(config.out / label / f'seed{seed}'))}"]
             made.append(Member(label, load_config(run, words), ("train", run, *words)))
     for member in made:
         check_run_folder(member.config.out, member.config, resume=_begun(member.config.out))
@@ -95,7 +97,7 @@ def evaluate_member(
     for name, evaluation in evaluations.items():
         kept = _kept(config, name, evaluation)
         if kept is None:
-            policy = policy or load_policy(str(config.out / MODEL), on_cpu=bool(config.engine.get("use_cpu")))
+            policy = policy or load_policy(str(config.out / MODEL), on_cpu=GRPO.read(config.engine, "use_cpu"))
             title = f"Evaluating {member.label}, seed {config.seed}, {name}"
             kept = evaluate_sets(config, evaluation, policy, batch_size=batch_size, console=console, title=title)
             _keep(config, name, evaluation, kept)
@@ -109,7 +111,13 @@ def _begun(folder: Path) -> bool:
 
 def _facts(config: RunConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
     """What the result depends on; figures of others are not among it."""
-    given = evaluation.model_copy(update={"rewards": evaluation.rewards or config.rewards, "published": None})
+    given = evaluation.model_copy(
+        update={
+            "rewards": evaluation.rewards or config.rewards,
+            "max_completion_length": completion_limit(config, evaluation),
+            "published": None,
+        }
+    )
     return given.model_dump(mode="json")
 
 

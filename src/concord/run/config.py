@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
-from concord.core.errors import ConcordError, ConfigError, MissingExtra, UnknownName
+from concord.core import safe_yaml
+from concord.core.errors import ConcordError, ConfigError, UnknownName
+from concord.engines.defaults import GRPO, LORA
 from concord.rewards import NamedReward, find
-from concord.run import paths, safe_yaml
-from concord.run.overrides import apply_overrides
-from concord.run.rewards import RewardConfig, build_rewards, check_rewards
-from concord.run.section import Count, Section, Size, Text, at_key, check_fields, faults, unknown_key
+from concord.run import paths
+from concord.run.rewards import RewardConfig, build_rewards, check_rewards, check_weights
+from concord.run.section import Count, Section, Size, Text, WholeConfig, at_key, load, typed
 
 HELD_OUT, OVERALL = "held_out", "overall"
 """The evaluation on ``data.eval``, and the rows of all sets of an evaluation."""
@@ -49,12 +48,10 @@ class MethodConfig(Section):
         if "weights" in self.parameters:
             raise at_key("weights", "weights stand with the rewards, as rewards.<name>.weight")
         try:
-            known = inspect.signature(builder(self.name)).parameters
+            build = builder(self.name)
         except UnknownName as error:
             raise at_key("name", str(error)) from error
-        for key in self.parameters:
-            if key not in known:
-                raise unknown_key(key, known)
+        (self.model_extra or {}).update(typed(self.parameters, build))
         try:
             create(self.name, **self.parameters)
         except (ConcordError, TypeError, ValueError) as error:
@@ -127,7 +124,7 @@ class EvaluationConfig(Section):
     Attributes:
         sets: rows by name; what is said of all of them together stands under "overall".
         rewards: what scores the responses; None = the run's rewards.
-        max_completion_length: where a response is cut; None = as in training.
+        max_completion_length: where a response is cut; None = as in training, TRL's default included.
         published: others' figures, or None.
     """
 
@@ -149,7 +146,7 @@ class EvaluationConfig(Section):
         return sets
 
 
-class RunConfig(Section):
+class RunConfig(WholeConfig):
     """Everything that determines a run.
 
     Attributes:
@@ -157,13 +154,15 @@ class RunConfig(Section):
         method: of the catalogue, see :class:`MethodConfig`.
         data: see :class:`DataConfig`.
         rewards: by name, in the order in which they are shown.
-        engine: options of ``trl.GRPOConfig`` under TRL's names, handed on untouched.
+        engine: options of ``trl.GRPOConfig`` under TRL's names, of the types that TRL states; what is left out is TRL's
+            default, which everything beside training reads from TRL too (:mod:`concord.engines.defaults`).
         peft: options of ``peft.LoraConfig``; None = all weights are trained.
         columns: functions that compute what a method reads and no engine can know, by the column's name:
             ``{answers: my_run.py:final_answer}``; see :class:`concord.engines.trl.columns.Columns`. Those that the
             method does not read are not called.
         refill_rounds: how often groups without signal are sampled again (DAPO's dynamic sampling); 0 = never.
         evaluations: by name, for ``concord eval`` and ``concord compare``; see :class:`EvaluationConfig`.
+        allow_missing_weights: train although the model's checkpoint lacks tensors, which are drawn at random.
         sizes: parameters of ``model``, and of rewards that are models by the reward's name, where they are not on
             disk to be counted; for the estimates of ``concord recipes``, and nothing else.
         out: the run folder.
@@ -179,6 +178,7 @@ class RunConfig(Section):
     columns: dict[Text, Text] = Field(default_factory=dict)
     refill_rounds: Annotated[int, Field(strict=True, ge=0)] = 0
     evaluations: dict[str, EvaluationConfig] = Field(default_factory=dict)
+    allow_missing_weights: Annotated[bool, Field(strict=True)] = False
     sizes: dict[Text, Size] = Field(default_factory=dict)
     out: Path
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
@@ -203,22 +203,14 @@ class RunConfig(Section):
             if key in _OURS:
                 raise at_key(key, f"is set by {_OURS[key]}; leave it out here")
         if engine:
-            try:
-                from trl import GRPOConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "trl") from error
-            check_fields(engine, GRPOConfig)
+            return typed(engine, GRPO.owner())
         return engine
 
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
         if options:
-            try:
-                from peft import LoraConfig
-            except ImportError as error:
-                raise MissingExtra.of("train", "peft") from error
-            check_fields(options, LoraConfig)
+            return typed(options, LORA.owner())
         return options
 
     @field_validator("out", mode="before")
@@ -227,6 +219,12 @@ class RunConfig(Section):
         if out == "":  # which Path would take for the working directory
             raise ValueError("name the run folder")
         return out
+
+    @model_validator(mode="after")
+    def _that_learns(self) -> RunConfig:
+        limit = self.engine.get("max_steps")
+        check_weights(self.rewards, limit if limit is not None and limit > 0 else None)
+        return self
 
     @field_serializer("out")
     def _as_text(self, out: Path) -> str:
@@ -261,7 +259,7 @@ class RunConfig(Section):
 
     def to_yaml(self) -> str:
         """The resolved configuration; :func:`load_config` on it gives an equal one."""
-        return safe_yaml.write(self.model_dump())
+        return safe_yaml.write(paths.unresolved(self.model_dump()))
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -279,18 +277,4 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         MissingExtra: options of TRL or PEFT are given and it is not installed.
     """
     file, folder = paths.find(path)
-    try:
-        raw = safe_yaml.read(file.read_text(encoding="utf-8-sig"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{file}: holds {raw!r}, not keys and values")
-    if isinstance(raw.get("method"), str):
-        raw["method"] = {"name": raw["method"]}  # so that method.tau=0.5 has somewhere to go
-    paths.resolve(raw, folder)
-    apply_overrides(raw, overrides)
-    paths.resolve(raw, Path.cwd())
-    try:
-        return RunConfig.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{file}: {faults(error)}") from error
+    return load(RunConfig, file, folder, overrides, paths.resolve)

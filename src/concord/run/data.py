@@ -13,6 +13,7 @@ from concord.core.errors import ConfigError, MissingExtra, nearest
 from concord.recipes.builtin import TASKS, builtin_task
 from concord.rewards import find
 from concord.rewards.batch import RESERVED
+from concord.rewards.forms.parameters import unpacked
 from concord.run.config import RowsConfig
 from concord.run.paths import BUILTIN, DATA_FILES
 
@@ -177,9 +178,15 @@ def _name_columns(dataset: Dataset, data: RowsConfig) -> Dataset:
     known = sorted({*dataset.column_names, *flat.column_names})
     chosen = []
     for key, column in columns.items():
+        if column not in known and (entries := _in_json(dataset, column)) is not None:
+            chosen.append(datasets.Dataset.from_dict({key: entries}))
+            continue
         if column not in known:
             hint = nearest(column, known)
-            raise ConfigError(f"data.{key}: {data.path} has no column {column!r}{hint}; it has {', '.join(known)}")
+            without = "; write data.answer: null where there is no answer" if key == "answer" else ""
+            raise ConfigError(
+                f"data.{key}: {data.path} has no column {column!r}{hint}; it has {', '.join(known)}{without}"
+            )
         owner = dataset if column in dataset.column_names else flat
         alone = owner.select_columns([column])
         chosen.append(alone if column == key else alone.rename_column(column, key))
@@ -187,6 +194,19 @@ def _name_columns(dataset: Dataset, data: RowsConfig) -> Dataset:
     others = [dataset.select_columns(rest)] if rest else []
     named: Dataset = datasets.concatenate_datasets([*chosen, *others], axis=1)
     return named
+
+
+def _in_json(dataset: Dataset, column: str) -> list[Any] | None:
+    """The entries at ``column.key`` of a column that holds mappings as JSON text, as CSV and flat tables do."""
+    head, *keys = column.split(".")
+    if head not in dataset.column_names or not keys:
+        return None
+    found: list[Any] = [unpacked(entry) if isinstance(entry, str) else None for entry in dataset[head]]
+    for key in keys:
+        if not all(isinstance(entry, Mapping) and key in entry for entry in found):
+            return None
+        found = [entry[key] for entry in found]
+    return found
 
 
 def _check_rows(dataset: Dataset, data: RowsConfig) -> None:

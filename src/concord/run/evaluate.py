@@ -41,7 +41,7 @@ def evaluate(
     rows: Dataset,
     rewards: RewardSet,
     *,
-    max_new_tokens: int,
+    max_new_tokens: int | None,
     batch_size: int = 64,
     temperature: float = 0.0,
     seed: int = 0,
@@ -54,7 +54,7 @@ def evaluate(
         model, tokenizer: the policy.
         rows: with column ``prompt``, text or messages; all columns go to the rewards.
         rewards: as in training, gates included; weights play no part.
-        max_new_tokens: where a response is cut.
+        max_new_tokens: where a response is cut; None = where the model's own settings say, as TRL takes it.
         batch_size: prompts at a time.
         temperature: 0 = greedy.
         seed: of the sampling, if there is any.
@@ -94,7 +94,7 @@ def _generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[Any],
-    max_new_tokens: int,
+    max_new_tokens: int | None,
     temperature: float,
 ) -> tuple[list[list[int]], list[bool]]:
     """Response tokens up to the end token, and whether there was one."""

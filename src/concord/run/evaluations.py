@@ -9,6 +9,8 @@ import torch
 from rich.console import Console
 
 from concord.core.errors import ConfigError, nearest
+from concord.engines.defaults import GRPO
+from concord.engines.pretrained import load_model, load_tokenizer
 from concord.rewards import RewardSet
 from concord.run.config import OVERALL, EvaluationConfig, RunConfig
 from concord.run.data import load_rows
@@ -54,23 +56,38 @@ def check_evaluation(config: RunConfig, name: str, evaluation: EvaluationConfig)
     build_rewards(evaluation.rewards or {})
 
 
-def load_policy(model: str, *, on_cpu: bool = False) -> Policy:
+def completion_limit(config: RunConfig, evaluation: EvaluationConfig) -> int | None:
+    """Return where an evaluation cuts a response: where it says itself, else where training does.
+
+    None, which a run has to ask for (``engine.max_completion_length: null``), leaves it to the model's own settings.
+
+    Raises:
+        MissingExtra: TRL's default is needed, and TRL is not installed.
+    """
+    if evaluation.max_completion_length is not None:
+        return evaluation.max_completion_length
+    limit: int | None = GRPO.read(config.engine, "max_completion_length")
+    return limit
+
+
+def load_policy(model: str, *, on_cpu: bool = False, allow_missing: bool = False) -> Policy:
     """A model to evaluate and its tokenizer, on the accelerator if there is one.
 
     Args:
         model: a folder, an id on the Hugging Face hub, or builtin:tool_task/seed0.
         on_cpu: leave it on the CPU.
+        allow_missing: take a checkpoint that lacks tensors.
 
     Raises:
-        ConfigError: as :func:`concord.run.paths.model_source`.
+        ConfigError: as :func:`concord.run.paths.model_source` and :func:`concord.engines.pretrained.load_model`.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     source = model_source(model)
-    policy = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+    policy = load_model(source, AutoModelForCausalLM, allow_missing=allow_missing, dtype="auto")
     if torch.accelerator.is_available() and not on_cpu:
         policy.to(torch.accelerator.current_accelerator())
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = load_tokenizer(source)
     if tokenizer.pad_token is None:  # as TRL does
         tokenizer.pad_token = tokenizer.eos_token
     return policy, tokenizer
@@ -99,7 +116,7 @@ def evaluate_sets(
         RewardError: a reward failed more often than it may.
     """
     rewards = RewardSet(build_rewards(evaluation.rewards or config.rewards))
-    limit = evaluation.max_completion_length or int(config.engine.get("max_completion_length", 256))
+    limit = completion_limit(config, evaluation)
     found = {}
     for label, rows in evaluation.sets.items():
         found[label] = evaluate(

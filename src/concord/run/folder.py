@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from concord.core.errors import ConfigError, RunFolderError
+from concord.core.redaction import private
 from concord.rewards import RewardSet
 from concord.run.config import RunConfig, load_config
 
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
-BESIDE = {"out", "evaluations", "sizes"}
+BESIDE = {"out", "evaluations", "sizes", "allow_missing_weights"}
 """Keys that play no part in how a run trains."""
 
 _PACKAGES = {"torch", "trl", "transformers"}
@@ -111,7 +112,7 @@ def versions() -> dict[str, str]:
 def write_whole(path: Path, text: str) -> None:
     """All of it or nothing: a killed process leaves no half file under the name."""
     unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("w", encoding="utf-8") as file:
+    with open(unfinished, "w", encoding="utf-8", opener=private) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from concord.core.errors import ConfigError, nearest
@@ -13,6 +14,9 @@ from concord.recipes.builtin import TASKS, builtin_task
 BUILTIN = "builtin:"
 DATA_FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 """Suffixes of files that rows are read from, and the reader of ``datasets`` for each."""
+
+Change = Callable[[str, Path], str]
+"""Makes a path absolute, from the folder at which relative ones start."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -32,7 +36,7 @@ def find(path: str | Path) -> tuple[Path, Path]:
     Raises:
         ConfigError: neither a file nor a recipe that ships.
     """
-    given = Path(path).expanduser()
+    given = Path(os.path.expanduser(path))  # Path.expanduser raises for a user who is not there
     if given.is_file():
         return given, given.absolute().parent
     recipes = shipped_recipes()
@@ -42,24 +46,43 @@ def find(path: str | Path) -> tuple[Path, Path]:
     raise ConfigError(f"no file {given}{nearest(given.stem, recipes)}; recipes that ship: {', '.join(recipes)}")
 
 
-def resolve(raw: dict[str, Any], folder: Path) -> None:
-    """Make the relative paths of a configuration absolute, in place; what is not a path stays as it is."""
-    data, rewards = raw.get("data"), raw.get("rewards")
-    _edit(raw, "model", lambda value: _model(value, folder))
-    _edit(raw, "out", lambda value: _absolute(value, folder))
-    for rows in (data, data.get("eval") if isinstance(data, dict) else None):
-        _edit(rows, "path", lambda value: _data(value, folder))
-        _edit(rows, "reader", lambda value: _function(value, folder))
-    columns = raw.get("columns")
-    for name in columns if isinstance(columns, dict) else ():
-        _edit(columns, name, lambda value: _function(value, folder))
-    for reward in _sections(rewards):
-        _edit(reward, "path", lambda value: _function(value, folder))
-        _edit(reward, "model", lambda value: _model(value, folder))
-    for evaluation in _sections(raw.get("evaluations")):
-        for rows in _sections(evaluation.get("sets")):
-            resolve({"data": rows}, folder)
-        resolve({"rewards": evaluation.get("rewards")}, folder)
+def resolve(raw: dict[str, Any], folder: Path, table: Mapping[str, Change] | None = None) -> None:
+    """Make the paths of a configuration absolute, in place; what is not a path stays as it is.
+
+    ``$NAME`` and ``${NAME}`` in a path are what the environment says, ``$$`` is a dollar sign, and ``~`` is home.
+
+    Args:
+        raw: the configuration.
+        folder: where relative paths start.
+        table: what is done to the value of a key; None = :data:`PATHS`. A ``*`` stands for any key.
+
+    Raises:
+        ConfigError: a variable that is not set; names the key.
+    """
+    for pattern, change in (PATHS if table is None else table).items():
+        for place, section, key in _matches(raw, pattern.split(".")):
+            try:
+                section[key] = change(_expanded(section[key]), folder)
+            except ConfigError as error:
+                raise ConfigError(f"{place}: {error}") from error
+
+
+def unresolved(raw: dict[str, Any], table: Mapping[str, Change] | None = None) -> dict[str, Any]:
+    """Return a configuration whose paths :func:`resolve` takes as they are: each ``$`` becomes ``$$``, in place."""
+    for pattern in PATHS if table is None else table:
+        for _, section, key in _matches(raw, pattern.split(".")):
+            section[key] = escaped(section[key])
+    return raw
+
+
+def escaped(path: str) -> str:
+    """Return a path as a configuration writes it.
+
+    Example:
+        >>> escaped("/data/cost$")
+        '/data/cost$$'
+    """
+    return path.replace("$", "$$")
 
 
 def model_source(model: str) -> str:
@@ -82,17 +105,37 @@ def model_source(model: str) -> str:
     return model
 
 
-def _sections(of: Any) -> list[dict[str, Any]]:
-    return [section for section in of.values() if isinstance(section, dict)] if isinstance(of, dict) else []
+def _matches(raw: Any, keys: Sequence[str], place: str = "") -> list[tuple[str, dict[str, Any], str]]:
+    """Return where paths stand under the keys: the place in words, the section and the last key."""
+    if not isinstance(raw, dict):
+        return []
+    head, *rest = keys
+    names = [name for name in (raw if head == "*" else [head]) if name in raw]
+    if not rest:
+        return [(f"{place}{name}", raw, name) for name in names if _may_be_path(name, raw)]
+    return [match for name in names for match in _matches(raw[name], rest, f"{place}{name}.")]
 
 
-def _edit(section: Any, key: str, change: Callable[[str], str]) -> None:
-    if isinstance(section, dict) and isinstance(value := section.get(key), str) and value:
-        section[key] = change(value)
+def _may_be_path(key: str, section: Mapping[str, Any]) -> bool:
+    value = section[key]
+    if not isinstance(value, str) or not value:
+        return False
+    if key == "chat_template":  # a path, or the text of the template itself
+        return value.endswith(".jinja")
+    return key != "model" or section.get("url") is None  # else the name that its server knows it by
+
+
+def _expanded(value: str) -> str:
+    try:
+        return Template(value).substitute(os.environ)
+    except KeyError as error:
+        raise ConfigError(f"the environment has no variable {error.args[0]}, which {value!r} names") from error
+    except ValueError as error:
+        raise ConfigError(f"{value!r} has a $ without a variable's name; write $$ for a dollar sign") from error
 
 
 def _absolute(value: str, folder: Path) -> str:
-    return os.path.abspath(folder / Path(value).expanduser())  # symbolic links stay: their targets may have no suffix
+    return os.path.abspath(folder / os.path.expanduser(value))  # symbolic links stay: their targets may have no suffix
 
 
 def _is_path(value: str) -> bool:
@@ -113,3 +156,34 @@ def _data(value: str, folder: Path) -> str:
 def _function(value: str, folder: Path) -> str:
     source, colon, function = value.rpartition(":")
     return f"{_absolute(source, folder)}:{function}" if colon and source.endswith(".py") else value
+
+
+_ROWS: dict[str, Change] = {"path": _data, "reader": _function}
+_REWARDS: dict[str, Change] = {
+    "path": _function,
+    "model": _model,
+    "options.chat_template": _absolute,
+    "judge.model": _model,
+    "judge.cache": _absolute,
+}
+
+PATHS: dict[str, Change] = {
+    "model": _model,
+    "out": _absolute,
+    "columns.*": _function,
+    **{f"data.{key}": change for key, change in _ROWS.items()},
+    **{f"data.eval.{key}": change for key, change in _ROWS.items()},
+    **{f"rewards.*.{key}": change for key, change in _REWARDS.items()},
+    **{f"evaluations.*.sets.*.{key}": change for key, change in _ROWS.items()},
+    **{f"evaluations.*.rewards.*.{key}": change for key, change in _REWARDS.items()},
+}
+"""The values of a run's configuration that are paths."""
+
+REWARD_MODEL_PATHS: dict[str, Change] = {
+    "model": _model,
+    "out": _absolute,
+    "chat_template": _absolute,
+    "data.*.*.path": _data,
+    "objectives.*.dir.*.path": _function,
+}
+"""The values of a reward model's configuration that are paths."""

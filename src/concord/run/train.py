@@ -7,10 +7,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from concord.engines.defaults import GRPO
+from concord.engines.pretrained import check_model, load_tokenizer
 from concord.rewards import RewardSet
 from concord.run.config import RunConfig
 from concord.run.curves import draw_curves
@@ -19,6 +21,8 @@ from concord.run.evaluate import Evaluation, evaluate
 from concord.run.folder import BESIDE, check_run_folder, open_run_folder
 from concord.run.live import LiveTable
 from concord.run.paths import model_source
+from concord.run.receivers import adapter, refusals, trainer_arguments
+from concord.run.rewards import check_templates
 
 if TYPE_CHECKING:
     from concord.engines.trl import ConcordTrainer
@@ -110,15 +114,13 @@ def finished(config: RunConfig) -> bool:
 
 def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrainer:
     """The trainer that a configuration describes, with model and rows loaded; its course shows in ``live``."""
-    from transformers import AutoTokenizer, PrinterCallback
+    from transformers import AutoModelForCausalLM, PrinterCallback
 
     from concord.engines.trl import ConcordConfig, ConcordTrainer
 
-    source = model_source(config.model)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    rows = load_rows(config.data, tokenizer, config.seed)
-    options = {"report_to": "none", "logging_steps": 1, "disable_tqdm": True, **config.engine}
-    args = ConcordConfig(
+    args = trainer_arguments(
+        ConcordConfig,
+        {"report_to": "none", "logging_steps": 1, "disable_tqdm": True, **config.engine},
         output_dir=str(config.out),
         seed=config.seed,
         method=config.method.name,
@@ -126,18 +128,25 @@ def build(config: RunConfig, rewards: RewardSet, live: LiveTable) -> ConcordTrai
         refill_rounds=config.refill_rounds,
         dump=str(config.out / ROLLOUTS),
         config_hash=config_hash(config),
-        **options,
     )
-    trainer = ConcordTrainer(
-        model=source,
-        reward_funcs=rewards,
-        args=args,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=_lora(config.peft),
-        columns=config.column_functions(),
-        callbacks=[live],
-    )
+    lora = adapter(config.peft)
+    source = model_source(config.model)
+    tokenizer = load_tokenizer(source)
+    init = GRPO.read(config.engine, "model_init_kwargs") or {}
+    check_model(source, AutoModelForCausalLM, allow_missing=config.allow_missing_weights, **init)
+    rows = load_rows(config.data, tokenizer, config.seed)
+    check_templates(rewards.rewards, rows)
+    with refusals("the trainer refuses this configuration", (ValueError, ImportError, NotImplementedError)):
+        trainer = ConcordTrainer(
+            model=source,
+            reward_funcs=rewards,
+            args=args,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            peft_config=lora,
+            columns=config.column_functions(),
+            callbacks=[live],
+        )
     trainer.remove_callback(PrinterCallback)  # the table says it
     return trainer
 
@@ -170,14 +179,6 @@ def config_hash(config: RunConfig) -> str:
     """Twelve hex digits that tell configurations apart; what plays no part in training plays none here."""
     content = config.model_dump(mode="json", exclude=BESIDE)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _lora(options: dict[str, Any] | None) -> Any:
-    if options is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(**options)
 
 
 def write_evaluations(folder: Path, **found: Evaluation | None) -> None:

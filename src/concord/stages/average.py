@@ -20,4 +20,5 @@ class Average(Sum):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         total = super().apply(signal, batch)
-        return total.to(total.values / len(signal.channels), channels=("average",))
+        count = len(signal.channels)
+        return total.to(total.values / count, channels=("average",), noise=total.noise_in(batch.groups) / count)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from concord.core.errors import BatchError, ConfigError
-from concord.core.moments import FLAT_BELOW, group_moments
+from concord.core.moments import group_moments
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
 from concord.core.stage import Stage, State
@@ -46,9 +46,9 @@ class BundleRisk(Stage):
     Raises: ConfigError for sizes, levels, weights or names out of their range; BatchError where there are several
     channels.
     Degenerate: only scored responses are in papers, as many papers as the prompt with the fewest of them allows; the
-    rest get 0. A prompt without any leaves its bundle. A bundle whose papers all scored alike, or within 1e-4 of their
-    size, gives exactly 0 (the authors divide by 1e-6 there: 4e6 against tracked quantiles, in a batch of right and
-    wrong). A lone paper is divided by 1. As in the authors' code the shares of a paper are large and of both signs
+    rest get 0. A prompt without any leaves its bundle. A bundle whose papers all scored alike
+    gives exactly 0 (the authors divide by 1e-6 there: 4e6 against tracked quantiles, in a batch of right and wrong).
+    A lone paper is divided by 1. As in the authors' code the shares of a paper are large and of both signs
     where their sum is near 0, and "deviation" is loud where a group nearly agrees: 9e3 for scores 0.001 apart.
     Source: RiskPO, arXiv:2510.00911; RTkenny/RiskPO@65ec40c,
     ``compute_grpo_bundle_rvar_outcome_advantage_quantile_tracking``.
@@ -116,14 +116,16 @@ class BundleRisk(Stage):
         tail = -(q[0] - total).clamp(min=0) / (self.lower + EPS)
         advantage = (self.weight * tail + middle / (self.upper - self.lower + EPS)) / (self.weight + 1)
         # Each bundle is a channel, and its papers one group.
-        _, std, counted, flat = group_moments(total, one_group(total), there, flat_below=FLAT_BELOW)
-        flat = flat[0] & (counted[0] > 1)
-        advantage = advantage / (torch.where(counted[0] == 1, 1, std[0]) + EPS)
+        spread = group_moments(total, one_group(total), there, noise=papers.noise[None])
+        counted = spread.counted[0]
+        flat = spread.flat[0] & (counted > 1)
+        advantage = advantage / (torch.where(counted == 1, 1, spread.std[0]) + EPS)
         return torch.where(there & ~flat, advantage, 0), flat
 
     def _credited(self, advantage: Tensor, papers: Papers, signal: Signal, batch: Rollouts) -> Tensor:
         """``[N, 1]``: each paper's advantage, handed to its responses."""
-        centred, std, _, _ = group_moments(signal.values, batch.groups, signal.live)
+        moments = signal.moments(batch.groups)
+        centred, std = moments.centred, moments.std
         if self.credit == "share":
             own = torch.where(papers.member, papers.of(centred, batch), 0)
             whole = own.sum(2)
@@ -145,12 +147,14 @@ class Papers(NamedTuple):
         member: ``[G, M, B]`` bool, where a response is part of a paper.
         there: ``[G, M]`` bool, the papers that there are.
         total: ``[G, M]``, their scores.
+        noise: ``[M]``, how far from the mean of a bundle's papers is float noise.
         order: ``[G, P]`` int64, for each prompt its scored responses first, in their order.
     """
 
     member: Tensor
     there: Tensor
     total: Tensor
+    noise: Tensor
     order: Tensor
 
     def of(self, x: Tensor, batch: Rollouts) -> Tensor:
@@ -173,7 +177,8 @@ def _papers(signal: Signal, batch: Rollouts, size: int) -> Papers:
     whole = (there | ~some).all(2) & some.any(1)
     member = there & whole[..., None]
     scores = _bundled(groups.lay(signal.values)[..., 0].gather(0, order), size)
-    return Papers(member, whole, torch.where(member, scores, 0).sum(2), order)
+    noise = _bundled(signal.noise_in(groups).T, size).sum((0, 2))
+    return Papers(member, whole, torch.where(member, scores, 0).sum(2), noise, order)
 
 
 def _bundled(block: Tensor, size: int) -> Tensor:

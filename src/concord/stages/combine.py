@@ -48,7 +48,8 @@ class Weigh(Stage):
                 )
         if not named:
             return signal.to()
-        return signal.to(signal.values * signal.values.new_tensor([named.get(c, 1.0) for c in signal.channels]))
+        weights = signal.values.new_tensor([named.get(channel, 1.0) for channel in signal.channels])
+        return signal.to(signal.values * weights, noise=signal.noise_in(batch.groups) * weights.abs())
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Sum(Stage):
     nothing; a reward that scored nobody in the group adds 0. The mean is over all that were scored,
     also those dropped since: it is the baseline they were all measured from. (TRL adds 0 to a raw
     sum, which punishes a missing score where the others got more.) A rollout with no score at all
-    stays NaN.
+    stays NaN. A sum within the noise of its parts is 0: what cancels leaves no rounding error.
 
     Shapes: [N, C] -> [N, 1], channel "sum".  State: none.  Columns: none.
     """
@@ -69,6 +70,8 @@ class Sum(Stage):
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         missing = signal.values.isnan()
         mean = group_mean(signal.values, batch.groups, ~missing)
+        noise = signal.noise_in(batch.groups).sum(1, keepdim=True)
         total = torch.where(missing, batch.groups.spread(mean), signal.values).sum(1, keepdim=True)
+        total = torch.where(total.abs() > batch.groups.spread(noise), total, 0)
         total = torch.where(missing.all(1, keepdim=True), torch.nan, total)
-        return signal.to(total, channels=("sum",))
+        return signal.to(total, channels=("sum",), noise=noise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,12 +13,30 @@ from concord.core.moments import group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage
-from concord.functional.conflict import cancelled_share, consensus, mixed_sign
+from concord.functional.conflict import cancelled, mixed_sign
 
 
-def _contributions(signal: Signal) -> Tensor:
-    """``[N, C]``: the channels' contributions, 0 where missing or not kept."""
-    return torch.where(signal.live, signal.values, 0)
+class _Contributions(NamedTuple):
+    """What the channels push: ``[N, C]``, 0 where missing or not kept; their sum and the sum of their sizes ``[N]``."""
+
+    x: Tensor
+    net: Tensor
+    gross: Tensor
+
+    @classmethod
+    def of(cls, signal: Signal) -> _Contributions:
+        x = torch.where(signal.live, signal.values, 0)
+        return cls(x, x.sum(1), x.abs().sum(1))
+
+    def above(self, tau: float, noise: Tensor) -> Tensor:
+        """``[N]``: |net| - tau * gross, exactly 0 where the score is tau up to the noise of the contributions."""
+        gap = self.net.abs() - tau * self.gross
+        return torch.where(gap.abs() > noise, gap, 0)
+
+
+def _noise(signal: Signal, batch: Rollouts) -> Tensor:
+    """``[N]``: once for a value's distance from the mean, once for the deviation that it was divided by."""
+    return batch.groups.spread(2 * signal.noise_in(batch.groups).sum(1))
 
 
 def _check_tau(tau: float) -> None:
@@ -36,26 +54,29 @@ class MeasureConflicts(Stage):
     """
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        x = _contributions(signal)
-        mixed = mixed_sign(x).to(x.dtype)
-        return signal.to(metrics={"mixed": masked_mean(mixed, signal.keep), "cancelled": cancelled_share(x)})
+        pushes = _Contributions.of(signal)
+        mixed = mixed_sign(pushes.x).to(pushes.x.dtype)
+        return signal.to(
+            metrics={"mixed": masked_mean(mixed, signal.keep), "cancelled": cancelled(pushes.net, pushes.gross)}
+        )
 
 
 @dataclass(frozen=True)
 class MaskConflicts(Stage):
     """Drop rollouts whose channels disagree in sign and nearly cancel.
 
-        drop[n] = some x[n, k] > 1e-8 and some x[n, l] < -1e-8 and |sum x[n]| / (sum |x[n]| + 1e-8) < tau
+        drop[n] = some x[n, k] > 0 and some x[n, l] < 0 and |sum x[n]| / sum |x[n]| < tau
 
-    ``tau=1`` drops every mixed-sign rollout (GD2PO-hard), ``tau=0`` none (GDPO).
+    ``tau=1`` drops every mixed-sign rollout (GD2PO-hard), ``tau=0`` none (GDPO). A contribution within the float noise
+    of the scores is 0 and has no sign; a ratio that is tau up to that noise is tau, and the rollout stays.
 
     Shapes: [N, C] -> [N, C].  State: none.  Columns: none.
     Metrics: ``mixed``, share of rollouts of mixed sign; ``dropped``, share dropped; ``cancelled``,
     share of the signal that cancels before the drop.
     Raises: ConfigError if tau is outside [0, 1].
     Source: the authors' code of GD2PO, arXiv:2606.16771; the paper's own rule is
-    :class:`MaskLowConsensus`. The authors add 1e-8 to magnitudes summed over tokens, here it is
-    added to the magnitudes; the ratio differs by less than 1e-7.
+    :class:`MaskLowConsensus`. The authors read signs beyond 1e-8, below the noise of float32, and add 1e-8 to the
+    magnitudes, which puts a ratio of exactly tau below it.
     """
 
     selects: ClassVar[bool] = True
@@ -65,16 +86,16 @@ class MaskConflicts(Stage):
         _check_tau(self.tau)
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        x = _contributions(signal)
-        mixed = mixed_sign(x)
-        # |consensus| of a mixed rollout is below 1, but may round to it; tau = 1 means all of them.
-        drop = mixed if self.tau == 1.0 else mixed & (consensus(x).abs() < self.tau)
+        pushes = _Contributions.of(signal)
+        mixed = mixed_sign(pushes.x)
+        # The ratio of a mixed rollout is below 1, but may be within the noise of it; tau = 1 means all of them.
+        drop = mixed if self.tau == 1.0 else mixed & (pushes.above(self.tau, _noise(signal, batch)) < 0)
         return signal.to(
             keep=signal.keep & ~drop,
             metrics={
-                "mixed": masked_mean(mixed.to(x.dtype), signal.keep),
-                "dropped": masked_mean(drop.to(x.dtype), signal.keep),
-                "cancelled": cancelled_share(x),
+                "mixed": masked_mean(mixed.to(pushes.x.dtype), signal.keep),
+                "dropped": masked_mean(drop.to(pushes.x.dtype), signal.keep),
+                "cancelled": cancelled(pushes.net, pushes.gross),
             },
         )
 
@@ -83,9 +104,9 @@ class MaskConflicts(Stage):
 class MaskLowConsensus(Stage):
     """Drop every rollout whose channels cancel to a share of at most tau.
 
-        drop[n] = |sum x[n]| / (sum |x[n]| + 1e-8) <= tau
+        drop[n] = |sum x[n]| / sum |x[n]| <= tau
 
-    A rollout without any signal has score 0 and is dropped.
+    A rollout without any signal has score 0 and is dropped; so is one whose score is tau up to the float noise.
 
     Shapes: [N, C] -> [N, C].  State: none.  Columns: none.
     Metrics: ``dropped``, share dropped; ``cancelled``, share of the signal that cancels before.
@@ -101,11 +122,14 @@ class MaskLowConsensus(Stage):
         _check_tau(self.tau)
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        x = _contributions(signal)
-        drop = consensus(x).abs() <= self.tau
+        pushes = _Contributions.of(signal)
+        drop = pushes.above(self.tau, _noise(signal, batch)) <= 0
         return signal.to(
             keep=signal.keep & ~drop,
-            metrics={"dropped": masked_mean(drop.to(x.dtype), signal.keep), "cancelled": cancelled_share(x)},
+            metrics={
+                "dropped": masked_mean(drop.to(pushes.x.dtype), signal.keep),
+                "cancelled": cancelled(pushes.net, pushes.gross),
+            },
         )
 
 
@@ -128,4 +152,8 @@ class ReweightGroups(Stage):
         scored = batch.rewards.isfinite().any(1, keepdim=True)
         kept = group_sum(signal.keep[:, None].to(dtype), batch.groups)
         share = kept / group_sum(scored.to(dtype), batch.groups).clamp(min=1)
-        return signal.to(signal.values * batch.groups.spread(share), metrics={"mean": share.mean(), "min": share.min()})
+        return signal.to(
+            signal.values * batch.groups.spread(share),
+            noise=signal.noise_in(batch.groups) * share,
+            metrics={"mean": share.mean(), "min": share.min()},
+        )

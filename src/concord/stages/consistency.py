@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from concord.core.errors import BatchError, ConfigError
-from concord.core.moments import FLAT_BELOW, group_mean, group_moments, group_sum
+from concord.core.moments import group_mean, group_moments, group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage
@@ -36,7 +36,7 @@ class BlendByConsistency(Stage):
     Raises: ConfigError unless sharpness and middle are at least 0; BatchError where there are several channels, or
     answers that are no integers.
     Degenerate: a unanimous group has no local advantage, and a global one only where groups differ; a batch of one
-    group, or whose groups all have the same mean (or within 1e-4 of its size), has no global advantage (the authors
+    group, or whose groups all have the same mean, has no global advantage (the authors
     divide by 1e-6 there, and give a lone rollout its raw reward). Groups without a score have no part.
     Source: COPO, arXiv:2508.04138; hijih/copo-code@095afa5, ``compute_grpo_outcome_advantage_with_global`` and the mode
     "soft with zero" of ``compute_policy_loss_with_global``.
@@ -67,11 +67,12 @@ class BlendByConsistency(Stage):
                 "concord.functional.answers.answer_ids numbers them"
             )
         groups, live = batch.groups, signal.live
+        noise = signal.noise_in(groups)
         local = GroupNormalize(self.eps).apply(signal, batch).values
         rate = group_mean(signal.values, groups, live)
         told = group_sum(live.to(rate.dtype), groups) > 0
-        centred, std, _, _ = group_moments(rate, one_group(rate), told, flat_below=FLAT_BELOW)
-        among = groups.spread(centred / (std[0] + self.eps))
+        rates = group_moments(rate, one_group(rate), told, noise=noise.amax(0, keepdim=True))
+        among = groups.spread(rates.centred / (rates.std[0] + self.eps))
 
         there = groups.lay(live)[..., 0] & groups.there
         entropy = answer_entropy(groups.lay(answers), there).to(rate.dtype)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from concord.core.errors import ConfigError
 from concord.core.moments import group_mean, group_sum
@@ -15,6 +16,9 @@ from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage
 from concord.stages.combine import Weigh, Weights
 from concord.stages.score import score
+
+BOUND = 20.0
+"""On the logarithm of a factor, as for the ratios of losses."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class ScaleByDifficulty(Stage):
     Columns: ``similarity`` [N], of response and demonstration, in [-1, 1]; ``demo_reward`` [N], the demonstration's.
     Metrics: ``mean`` of a.
     Degenerate: a similarity or reward that is missing (NaN, infinite) counts in no mean, and gives its own factor 1;
-    so do gaps that are outliers all.
+    so do gaps that are outliers all. The factor of the rewards is between exp(-20) and exp(20).
     Raises: ConfigError unless tau > 0.
     Source: our reading of GRPO-S in DR-IRL, arXiv:2503.18991: means over the group, tau not published.
 
@@ -58,7 +62,8 @@ class ScaleByDifficulty(Stage):
         close = signal.keep & ((gap - mean).square() <= self.tau)
         some = batch.groups.spread(group_sum(close[:, None].to(dtype), batch.groups) > 0)[:, 0]
         near = torch.where(some, _mean(gap, batch, close), mean)
-        model = near.sigmoid() / mean.sigmoid()
+        # By logarithms: far below 0 both sigmoids are 0 in any float type.
+        model = (logsigmoid(near) - logsigmoid(mean)).clamp(-BOUND, BOUND).exp()
         scale = torch.where(data.isnan(), 1, data) * torch.where(gap.isnan(), 1, model)
         return signal.to(signal.values * scale[:, None], metrics={"mean": masked_mean(scale, signal.keep)})
 

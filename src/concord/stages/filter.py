@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from concord.core.errors import BatchError, nearest
-from concord.core.moments import group_moments
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
 from concord.core.stage import Stage
@@ -36,7 +35,7 @@ class DropUniformGroups(Stage):
     metric: str | None = None
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        flat = group_moments(signal.values, batch.groups, signal.live).flat
+        flat = signal.moments(batch.groups).flat
         if self.metric is not None:
             if self.metric not in signal.channels:
                 raise BatchError(

@@ -95,8 +95,9 @@ class KeepExtremes(Stage):
         dtype = signal.values.dtype
         live = signal.live[:, 0]
         rank = self._rank(torch.where(live, signal.values[:, 0], -torch.inf), batch)
-        count = batch.groups.spread(group_sum(live[:, None].to(dtype), batch.groups))[:, 0]
-        ends = (self.share * count / 2).floor().clamp(min=1)
+        count = batch.groups.spread(group_sum(live[:, None].double(), batch.groups))[:, 0]
+        # The product of a share and a count may come out an ulp below the whole number that it is.
+        ends = (self.share * count / 2 + 1e-9).floor().clamp(min=1)
         keep = live & ((rank < ends) | (rank >= count - ends))
         return signal.to(keep=keep, metrics={"dropped": masked_mean((~keep).to(dtype), signal.keep)})
 

@@ -13,7 +13,7 @@ from concord.core.moments import group_mean, group_sum
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
 from concord.core.stage import Stage
-from concord.stages.score import raw_score
+from concord.stages.score import beyond_threshold
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class LengthAdvantage(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         dtype, groups = signal.values.dtype, batch.groups
-        score, lengths = raw_score(batch, self.correct), batch.column("lengths").to(dtype)
-        right = signal.keep & (score > self.threshold)
-        wrong = signal.keep & (score <= self.threshold) & (lengths < self.max_length)
+        above, lengths = beyond_threshold(batch, self.correct, self.threshold), batch.column("lengths").to(dtype)
+        right = signal.keep & (above > 0)
+        wrong = signal.keep & (above <= 0) & (lengths < self.max_length)
         longest = _longest(lengths, right, batch)
         mean = group_mean(lengths[:, None], groups, wrong[:, None])[:, 0]
         any_right, any_wrong = group_sum(torch.stack([right, wrong], 1).to(dtype), groups).T > 0

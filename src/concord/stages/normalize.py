@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from concord.core.moments import FLAT_BELOW, group_moments
+from concord.core.moments import GroupMoments
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
 from concord.core.stage import Stage
+
+FAINT = 1e-4
+"""A spread within a group below this share of the scores' size, or of their range over the batch, is worth a look."""
 
 
 @dataclass(frozen=True)
@@ -21,32 +25,40 @@ class GroupNormalize(Stage):
     After ``Sum`` this is GRPO's advantage; before it, GDPO's decoupled normalisation.
 
     Shapes: [N, C] -> [N, C].  Units: none.  State: none.  Columns: none.
-    Metrics: ``flat/<channel>``, the share of groups in which the channel does not vary.
-    Degenerate: a group whose scores are all equal, or differ by no more than ``flat_below`` of
-    their size, gives exactly 0; so does a group of one. (verl leaves the raw reward there.)
-    Source: Shao et al. 2024, arXiv:2402.03300; per reward, Liu et al. 2026, arXiv:2601.05242.
+    Metrics: ``flat/<channel>``, the share of groups in which the channel does not vary; ``faint/<channel>``, the share
+    in which the channel varies by less than 1e-4 of its size there, or of its range over the batch: standardised, such
+    a difference weighs as much as any other.
+    Degenerate: a score within its noise of the group's mean gives exactly 0 (:mod:`concord.core.precision`); so does a
+    group of one. (verl leaves the raw reward there.)
+    Source: Shao et al. 2024, arXiv:2402.03300; per reward, Liu et al. 2026, arXiv:2601.05242. The engines read a sign
+    in rounding errors: a unanimous group of eight times 0.7 has advantages of 0.056 in verl.
 
     Attributes:
         eps: added to the deviation: 1e-6 in verl, 1e-4 in TRL.
         ddof: 1 for Bessel's correction, which every engine applies; 0 for the population.
-        flat_below: see above; the engines have no such floor, so there a reward saturated at
-            1 +- 1e-5 counts as much as any other.
     """
 
     eps: float = 1e-6
     ddof: int = 1
-    flat_below: float = FLAT_BELOW
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        groups = batch.groups
-        centred, std, _, flat = group_moments(
-            signal.values, groups, signal.live, ddof=self.ddof, flat_below=self.flat_below
-        )
-        shares = flat.to(centred.dtype).mean(0)
+        moments = signal.moments(batch.groups, ddof=self.ddof)
+        unit = moments.std + self.eps
         return signal.to(
-            centred / (groups.spread(std) + self.eps),
-            metrics={f"flat/{channel}": share for channel, share in zip(signal.channels, shares, strict=True)},
+            moments.centred / batch.groups.spread(unit),
+            noise=torch.where(moments.flat, 0, moments.noise / unit),
+            metrics=_flat_and_faint(signal.channels, moments),
         )
+
+
+def _flat_and_faint(channels: tuple[str, ...], moments: GroupMoments) -> dict[str, Tensor]:
+    span = moments.high - moments.low
+    size = torch.maximum(moments.high.abs(), moments.low.abs())
+    size = torch.maximum(size, moments.high.amax(0) - moments.low.amin(0))
+    faint = ~moments.flat & (span < FAINT * size)
+    shares = torch.cat([moments.flat, faint], 1).to(span.dtype).mean(0)
+    names = [f"flat/{channel}" for channel in channels] + [f"faint/{channel}" for channel in channels]
+    return dict(zip(names, shares, strict=True))
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,8 @@ class Centre(Stage):
     """
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        return signal.to(group_moments(signal.values, batch.groups, signal.live).centred)
+        moments = signal.moments(batch.groups)
+        return signal.to(moments.centred, noise=moments.noise)
 
 
 @dataclass(frozen=True)
@@ -78,10 +91,13 @@ class LeaveOneOut(Stage):
     """
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        centred, _, count, _ = group_moments(signal.values, batch.groups, signal.live)
+        moments = signal.moments(batch.groups)
+        count = moments.counted
         factor = count / (count - 1).clamp(min=1)
-        alone = (count == 1).all(1).to(centred.dtype).mean()
-        return signal.to(centred * batch.groups.spread(factor), metrics={"singletons": alone})
+        alone = (count == 1).all(1).to(factor.dtype).mean()
+        return signal.to(
+            moments.centred * batch.groups.spread(factor), noise=moments.noise * factor, metrics={"singletons": alone}
+        )
 
 
 @dataclass(frozen=True)
@@ -101,9 +117,10 @@ class GroupCentreBatchScale(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         live = signal.live
-        centred = group_moments(signal.values, batch.groups, live).centred
+        moments = signal.moments(batch.groups)
         count = live.sum(0)
         mean = torch.where(live, signal.values, 0).sum(0) / count.clamp(min=1)
         spread = torch.where(live, signal.values - mean, 0).square().sum(0)
         std = (spread / (count - 1).clamp(min=1)).sqrt()
-        return signal.to(centred / (std + self.eps), metrics={"std": std.mean()})
+        unit = std + self.eps
+        return signal.to(moments.centred / unit, noise=moments.noise / unit, metrics={"std": std.mean()})

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from concord.core.errors import BatchError, nearest
+from concord.core.precision import beyond, precision_of
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal
 from concord.stages.combine import Sum, Weigh, Weights
@@ -16,16 +17,21 @@ def score(batch: Rollouts, weights: Weights) -> Tensor:
     return Sum().apply(Weigh(weights).apply(Signal.start(batch), batch), batch).values[:, 0]
 
 
-def raw_score(batch: Rollouts, name: str | None) -> Tensor:
-    """A reward by name, or the sum of all: ``[N]``, NaN where not scored.
+def beyond_threshold(batch: Rollouts, name: str | None, threshold: float) -> Tensor:
+    """How far a reward by name, or the sum of all, lies above a threshold: ``[N]``, NaN where not scored.
+
+    Exactly 0 where the two differ by the float noise of the scores, so that 0.1 + 0.2 is not above 0.3.
 
     Raises: BatchError if the batch has no reward of that name.
     """
-    rewards = torch.where(batch.rewards.isfinite(), batch.rewards, torch.nan)
-    if name is None:
-        return torch.where(rewards.isnan().all(1), torch.nan, rewards.nansum(1))
-    if name not in batch.names:
-        raise BatchError(
-            f"reward {name!r} is to say what is right; the batch has {batch.names}" + nearest(name, batch.names)
-        )
-    return rewards[:, batch.names.index(name)]
+    signal = Signal.start(batch)
+    values, precision = signal.values, precision_of(batch.rewards)
+    if name is not None:
+        if name not in batch.names:
+            raise BatchError(
+                f"reward {name!r} is to say what is right; the batch has {batch.names}" + nearest(name, batch.names)
+            )
+        column = batch.names.index(name)
+        return beyond(values[:, column], threshold, precision[column])
+    total = torch.where(signal.keep, values.nansum(1), torch.nan)
+    return beyond(total, threshold, precision.sum())

@@ -11,7 +11,7 @@ from concord.core.errors import BatchError, ConfigError
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage, State
-from concord.stages.score import raw_score
+from concord.stages.score import beyond_threshold
 
 BOUND = 20.0
 """|log ratio| is clamped here before exp, as in the losses' ratios."""
@@ -83,7 +83,7 @@ class TemperedTarget(Stage):
         values, mask = signal.values, batch.column("response_mask").bool()
         old, tempered = (batch.column(name).to(values.dtype) for name in ("old_logp", "tempered_logp"))
         before = torch.as_tensor(state, dtype=values.dtype, device=values.device)
-        correct = signal.keep & (raw_score(batch, self.correct) > self.threshold)
+        correct = signal.keep & (beyond_threshold(batch, self.correct, self.threshold) > 0)
         distance = (self.target - before).abs().clamp(max=self.cap)
         share = distance / (distance + masked_mean(correct.to(values.dtype), signal.keep)).clamp(min=1e-12)
 

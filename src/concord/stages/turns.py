@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 
 from concord.core.errors import BatchError, ConfigError, nearest
-from concord.core.moments import FLAT_BELOW, group_moments
 from concord.core.rollouts import Rollouts
 from concord.core.signal import Signal, masked_mean
 from concord.core.stage import Stage
@@ -52,10 +51,11 @@ class NormalizeByTag(Stage):
             )
         place = -1 if self.step_reward is None else signal.channels.index(self.step_reward)
         groups, live = batch.groups, signal.live
-        centred, std, _, _ = group_moments(signal.values, groups, live, flat_below=FLAT_BELOW)
-        values = centred / (groups.spread(std) + self.eps)
+        moments = signal.moments(groups)
+        values = moments.centred / groups.spread(moments.std + self.eps)
+        noise = signal.noise_in(groups)
         values[:, place] = normalize_within(
-            signal.values[:, place], batch.column("tag"), groups, live[:, place], eps=self.eps
+            signal.values[:, place], batch.column("tag"), groups, live[:, place], eps=self.eps, noise=noise[:, place]
         )
         return signal.to(values)
 
@@ -79,9 +79,11 @@ class NormalizeEndsApart(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         last = turns_left(batch.column("trajectory"), batch.column("turn"), batch.groups) == 0
+        parts = zip(
+            signal.values.unbind(1), signal.live.unbind(1), signal.noise_in(batch.groups).unbind(1), strict=True
+        )
         columns = [
-            normalize_within(x, last, batch.groups, live, eps=self.eps, ddof=0)
-            for x, live in zip(signal.values.unbind(1), signal.live.unbind(1), strict=True)
+            normalize_within(x, last, batch.groups, live, eps=self.eps, ddof=0, noise=noise) for x, live, noise in parts
         ]
         return signal.to(torch.stack(columns, 1))
 
@@ -162,4 +164,4 @@ class DiscountToEnd(Stage):
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         left = turns_left(batch.column("trajectory"), batch.column("turn"), batch.groups)
         factor = torch.pow(torch.full_like(signal.values[:, :1], self.gamma), left[:, None].to(signal.values.dtype))
-        return signal.to(signal.values * factor)
+        return signal.to(signal.values * factor, noise=signal.noise_in(batch.groups))

@@ -20,7 +20,8 @@ Over = Literal["rollouts", "tokens"]
 def _weights(signal: Signal, batch: Rollouts, over: Over) -> Tensor:
     """``[N, C]``: how often an entry counts; 0 where it does not."""
     live = signal.live.to(signal.values.dtype)
-    return live * batch.column("lengths").to(live.dtype)[:, None] if over == "tokens" else live
+    by_tokens = over == "tokens" and "lengths" in batch.columns
+    return live * batch.column("lengths").to(live.dtype)[:, None] if by_tokens else live
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ class BatchNormalize(Stage):
         A = (x - mean) / std      statistics over rollouts, or over their tokens
 
     Shapes: [N, C] -> [N, C].  Units: none.  State: none.
-    Columns: ``lengths`` if over "tokens".  Metrics: ``gain``, the mean multiplier.
+    Columns: ``lengths`` if over "tokens" (preferred).  Metrics: ``gain``, the mean multiplier.
     Degenerate: a batch whose values are all equal gives exactly 0.
     Source: REINFORCE++, Hu et al. 2025, arXiv:2501.03262.
 
     Attributes:
         over: "tokens" counts a rollout once for each of its tokens, which is what whitening a
-            [N, T] advantage does (verl); "rollouts" counts it once (TRL).
+            [N, T] advantage does (verl); "rollouts" counts it once (TRL). A batch without lengths is counted by
+            rollouts, with a warning.
         eps: stabiliser: 1e-8 in verl, 1e-4 in TRL.
         eps_in_root: ``1 / sqrt(var + eps)`` as in verl, else ``1 / (std + eps)`` as in TRL.
     """
@@ -46,11 +48,17 @@ class BatchNormalize(Stage):
     eps_in_root: bool = False
 
     @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
+    def prefers(self) -> frozenset[str]:  # type: ignore[override]
         return frozenset({"lengths"} if self.over == "tokens" else ())
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        white = whiten(signal.values, _weights(signal, batch, self.over), eps=self.eps, eps_in_root=self.eps_in_root)
+        white = whiten(
+            signal.values,
+            _weights(signal, batch, self.over),
+            eps=self.eps,
+            eps_in_root=self.eps_in_root,
+            noise=signal.noise_in(batch.groups).amax(0),
+        )
         return signal.to(white.values, metrics={"gain": white.gain.mean()})
 
 
@@ -64,7 +72,7 @@ class Whiten(BatchNormalize):
     rollouts dropped; subtracting it gives a push to groups that said nothing. Here such groups
     count in the statistics, and stay at exactly 0. (The authors' code gives them -mean / std.)
 
-    Shapes: [N, C] -> [N, C].  Units: none.  State: none.  Columns: ``lengths`` if over "tokens".
+    Shapes: [N, C] -> [N, C].  Units: none.  State: none.  Columns: ``lengths`` if over "tokens" (preferred).
     Metrics: ``gain``, the multiplier: with k of P groups informative it grows like sqrt(P / k), so
     whitening undoes "little signal, small step"; ``sign_flips``, the share of kept rollouts whose
     advantage changes sign because the mean is subtracted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from concord.core.errors import RewardError
+from concord.core.errors import ConfigError, RewardError
 from concord.rewards.builtin import containment as module
-from concord.rewards.builtin.containment import Containment, containment, run
+from concord.rewards.builtin.containment import Containment, Sandbox, containment, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -219,3 +220,87 @@ def test_a_launcher_that_fails_is_no_fault_of_the_program(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "LAUNCHER", tmp_path / "launcher.py")
     with pytest.raises(RewardError, match="the launcher of programs failed: no more processes"):
         ends_well("x = 1")
+
+
+@pytest.mark.skipif(not BEST.namespaces, reason="the system permits no namespaces")
+def test_proc_shows_the_namespace_and_not_the_host() -> None:
+    program = "import os\nprint(*[name for name in os.listdir('/proc') if name.isdigit()])"
+    (seen,) = run(program, [{"input": ""}], timeout=60, memory=2**30, level=BEST)
+    assert {int(process) for process in seen.split()} <= {1, 2}
+    secret = f"concord-secret-{os.getpid()}"
+    with subprocess.Popen(["sleep", "600"], env={"SECRET": secret}) as holder:
+        search = "import glob\nfor name in glob.glob('/proc/*/environ') + glob.glob('/proc/*/cmdline'):\n    "
+        search += "try: print(open(name, 'rb').read())\n    except OSError: pass"
+        (found,) = run(search, [{"input": ""}], timeout=60, memory=2**30, level=BEST)
+        holder.kill()
+    assert secret not in found
+
+
+@pytest.mark.skipif(not BEST.namespaces, reason="the system permits no namespaces")
+def test_the_working_folder_has_limits_and_leaves_nothing_to_delete(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[list[str]] = []
+    remove = module._remove
+    monkeypatch.setattr(module, "_remove", lambda folder: (left.append(os.listdir(folder)), remove(folder)))
+    nested = "import os\nfor _ in range(20_000):\n    os.mkdir('d')\n    os.chdir('d')\nprint('made')"
+    full = "import os\nfor n in range(100):\n    open(str(n), 'wb').write(bytes(2**23))"
+    many = "for n in range(10**6):\n    open(str(n), 'w').close()"
+    order = [{"input": ""}]
+    assert run(nested, order, timeout=60, memory=2**30, level=BEST) == ["made\n"]
+    assert run(full, order, timeout=60, memory=2**30, level=BEST) == [None]
+    assert run(many, order, timeout=60, memory=2**30, level=BEST) == [None]
+    assert left == [[], [], []]
+
+
+def test_folders_within_folders_are_deleted_however_deep_and_closed(tmp_path: Path) -> None:
+    folder, here = tmp_path / "deep", os.getcwd()
+    folder.mkdir()
+    (tmp_path / "outside").write_text("stays")
+    os.chdir(folder)
+    try:
+        for depth in range(3_000):  # far beyond the longest path, and Python's depth of recursion
+            os.mkdir("d")
+            Path("f").touch()
+            os.symlink(tmp_path / "outside", "link")
+            os.chdir("d")
+            if depth % 500 == 0:
+                os.chmod("..", 0o500)
+    finally:
+        os.chdir(here)
+    module._remove(str(folder))
+    assert not folder.exists()
+    assert (tmp_path / "outside").read_text() == "stays"
+
+
+@pytest.mark.parametrize("template", ["env {command}", "nice -n 1 {command}", "python3 -P -s -B {launcher}"])
+def test_an_outer_sandbox_runs_the_launcher(template: str) -> None:
+    sandbox = Sandbox(template)
+    level = containment(sandbox)
+    assert run("print(1 + 1)", [{"input": ""}], timeout=60, memory=2**30, level=level, sandbox=sandbox) == ["2\n"]
+
+
+def test_a_sandbox_sees_its_folder_and_its_end_is_no_pass(tmp_path: Path) -> None:
+    script = tmp_path / "sandbox"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/seen\nshift\nexec "$@"\n')
+    script.chmod(0o755)
+    sandbox = Sandbox(f"{script} {{folder}} {{command}}")
+    assert run("x = 1", [{"test": "assert x"}], timeout=60, memory=2**30, level=BEST, sandbox=sandbox) == [True]
+    assert "concord-" in (tmp_path / "seen").read_text()
+    with pytest.raises(RewardError, match="no program can be run here"):
+        containment(Sandbox("false {command}"))
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("env", "{command} must stand in it"),
+        ("env x{command}", "as a word"),
+        ("env {comand}", "{comand} is none of command, launcher, folder"),
+        ("no-such-program {command}", "there is no program 'no-such-program'"),
+        ("env '{command}", "No closing quotation"),
+        ("", "must stand in it"),
+        (3, "must be a command"),
+    ],
+)
+def test_sandboxes_that_cannot_be(template: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        Sandbox(template)

@@ -15,7 +15,9 @@ import pytest
 from concord.core.errors import ConfigError, MissingColumn
 from concord.rewards import NamedReward, Source, load
 from concord.rewards.check import FAULT, OK, WARNING, Finding, Report, check, make_batch, measure, own_rows
-from concord.rewards.check.timing import percentile
+from concord.rewards.check.sameness import sameness
+from concord.rewards.check.timing import percentile, timing
+from concord.rewards.scores import Score
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
 CHECKS = ["calls", "shape", "values", "range", "signal", "repeat", "order", "batch", "time", "empty", "long", "hostile"]
@@ -427,6 +429,51 @@ def test_progress_reaches_its_total(size: int) -> None:
 def test_reports_count() -> None:
     report = Report("f", "trl", (Finding("a", OK, ""), Finding("b", FAULT, ""), Finding("c", WARNING, "")))
     assert (report.faults, report.warnings) == (1, 1)
+
+
+@pytest.mark.parametrize(("each", "verdict"), [(0.1, OK), (math.nextafter(0.1, 1), WARNING)])
+def test_a_tenth_of_a_second_for_a_completion_is_not_slow_yet(each: float, verdict: str) -> None:
+    """The batch of 4 was asked about four times, once in two halves; the middle of these counts."""
+    alone, batch = measure.Round({}, seconds=[0.2, 0.4]), measure.Round({}, seconds=[4 * each])
+    halves = measure.Round({}, seconds=[1.0, 1.0])
+    found = timing(4, measure.Rounds(batch, batch, batch, alone, halves))
+    assert found.verdict == verdict
+    assert found.numbers == {"call_p50": 0.2, "call_p99": 0.4, "completion_p50": each, "completion_p99": 0.5}
+    assert ("512 completions take 51.2 s" in found.advice) == (verdict == WARNING)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (0.0, 0.99e-4, True),
+        (0.0, 1.01e-4, False),
+        (1000.0, 1000.099, True),  # relative, beyond the absolute
+        (1000.0, 1000.101, False),
+        (-1000.0, -1000.101, False),
+        (0.5, 0.5 - 0.99e-4, True),
+        (0.5, 0.5 - 1.01e-4, False),
+    ],
+)
+def test_a_ten_thousandth_is_a_models_rounding(first: float, second: float, same: bool) -> None:
+    whole = measure.Round({"f": {0: Score(first, "scored")}})
+    again = measure.Round({"f": {0: Score(second, "scored")}})
+    rounds = measure.Rounds(whole, again, whole, whole, whole)
+    measured = measure.Measured("trl", False, 1, False, whole, rounds, {})
+    repeat = sameness("f", measured, rounds)[0]
+    assert (repeat.verdict == OK) is same
+    assert repeat.numbers["largest"] == pytest.approx(abs(first - second))
+
+
+def test_scores_at_the_ends_of_the_stated_range_are_within_it() -> None:
+    def two(text: str) -> float:
+        return float(len(text) > 20)
+
+    assert faults(judged(scoring(two), stated=(0.0, 1.0))) == set()
+    below, above = (judged(scoring(two), stated=ends)["range"] for ends in ((1e-9, 1.0), (0.0, 1 - 1e-9)))
+    assert (below.verdict, above.verdict) == (FAULT, FAULT)
+    assert below.numbers["mean"] == above.numbers["mean"] == below.numbers["share_at_max"]
+    assert f"{round(8 * (1 - below.numbers['mean']))} of 8 outside" in below.seen
+    assert f"{round(8 * above.numbers['mean'])} of 8 outside" in above.seen
 
 
 def test_percentiles_are_of_the_values() -> None:

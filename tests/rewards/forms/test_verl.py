@@ -73,6 +73,7 @@ def facts_batched(data_sources: Any, solution_strs: Any, ground_truths: Any, ext
         ({"answer": ["7"], "reward_model": [{"ground_truth": "8"}]}, ("", "2", "8", {}, {})),
         ({"answer": ["7"], "reward_model": [{}], "ground_truth": ["9"]}, ("", "2", "9", {}, {})),
         ({"ground_truth": [None], "data_source": ["s"], "extra_info": [{"i": 1}]}, ("s", "2", None, {"i": 1}, {})),
+        ({"reward_model": ['{"ground_truth": "8"}'], "extra_info": ['{"i": 1}']}, ("", "2", "8", {"i": 1}, {})),
         ({"ground_truth": [["a", "b"]], "extra_info": [None]}, ("", "2", ["a", "b"], {}, {})),
     ],
 )

@@ -185,7 +185,8 @@ def test_a_server_that_stays_busy_is_given_up_on(serve: Callable[..., Server]) -
 def test_a_slow_server_is_asked_again_and_then_given_up_on(serve: Callable[..., Server]) -> None:
     server = serve(*[Answer(pause=1.0)] * 2)
     (reply,) = ask(server.url, retries=1, timeout=0.3)
-    assert reply.error == f"RewardError: {server.url} did not answer within 0.3 s (attempt 2 of 2)"
+    assert reply.status == TIMED_OUT
+    assert reply.error == f"RewardTimeout: {server.url} did not answer within 0.3 s (attempt 2 of 2)"
 
 
 def test_the_runners_limit_ends_the_asking(serve: Callable[..., Server]) -> None:

@@ -135,6 +135,10 @@ def digest(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
+MOST_CELLS = 2**24
+"""Of a table that is one object: a single value stands in each of its rows, so that few bytes could mean many cells."""
+
+
 def explode(record: Record, along: str) -> Iterator[dict[str, Any] | str]:
     """The rows of a table stored as one object of lists; single values stand in each row.
 
@@ -142,12 +146,14 @@ def explode(record: Record, along: str) -> Iterator[dict[str, Any] | str]:
     place comes a reason.
 
     Raises:
-        Malformed: ``along`` is no list.
+        Malformed: ``along`` is no list, or the table has more than ``MOST_CELLS`` cells.
     """
     lead = record[along]
     if not isinstance(lead, list):
         raise Malformed(f"{along!r} is no list")
     count = len(lead)
+    if count * len(record) > MOST_CELLS:
+        raise Malformed(f"a table stored as lists, of more than {MOST_CELLS:,} cells")
     columns = {k: v if isinstance(v, list) else [v] * count for k, v in record.items()}
     names = [name for name, column in columns.items() if len(column) == count]
     for _ in range(len(columns) - len(names)):

@@ -12,7 +12,7 @@ from typing import Any
 
 from concord.core.status import FAILED
 from concord.dumps.formats.base import FILE_STEP, Format, Record, Rollout, group_of, has, step_of
-from concord.dumps.values import split_conversation, text
+from concord.dumps.values import fact, split_conversation, text
 
 _FAILED = ("aborted", "failed")
 
@@ -22,9 +22,9 @@ def _sample(record: Record) -> Iterator[Rollout]:
     rollout.prompt, rollout.completion = text(record["prompt"]), text(record["response"])
     rollout.length = record.get("response_length")
     rollout.step = step_of(record.get(FILE_STEP))
-    rollout.session = record.get("rollout_id")  # shared by the samples into which one rollout was split
-    if record.get("remove_sample") is not None:
-        rollout.keep = not record["remove_sample"]
+    rollout.session = group_of(record.get("rollout_id"))  # shared by the samples into which one rollout was split
+    if (removed := fact(record.get("remove_sample"))) == removed:  # NaN: it does not say
+        rollout.keep = not removed
     yield rollout
 
 

@@ -70,7 +70,7 @@ def post_process_rewards(args: Any, samples: Sequence[Any], **_: Any) -> tuple[l
     }
     rewards = named_rewards([sample.reward for sample in firsts], chosen.rewards)
     groups = Groups.of([sample.group_index for sample in firsts])
-    outcome, metrics = signal(Rollouts(rewards, groups, chosen.rewards, columns))
+    outcome, metrics = signal(Rollouts(rewards, groups, chosen.rewards, columns, chosen.noise_floor))
     _log.info("%s", json.dumps(metrics))
     weights = torch.tensor([chosen.weights.get(name, 1.0) for name in chosen.rewards])
     totals = (rewards.nan_to_num() * weights).sum(1).tolist()

@@ -75,7 +75,7 @@ def merge(batch: Rollouts, fresh: Rollouts, to: Tensor, source: Tensor) -> Rollo
 
     columns = {name: put(name, column, fresh.column(name)) for name, column in batch.columns.items()}
     groups: Groups = batch.groups  # the places stay, only who stands there changes
-    return Rollouts(put("rewards", batch.rewards, fresh.rewards), groups, batch.names, columns)
+    return Rollouts(put("rewards", batch.rewards, fresh.rewards), groups, batch.names, columns, batch.noise_floor)
 
 
 def put_back(batch: Batch, fresh: Batch, to: Tensor, source: Tensor, pad_id: int, accelerator: Any) -> Batch:

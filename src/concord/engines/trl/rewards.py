@@ -16,6 +16,7 @@ from concord.core.errors import ConfigError
 from concord.core.status import FAULTS, INVALID, SCORED, STATUSES
 from concord.engines.trl.config import ConcordConfig
 from concord.rewards import Gates, NamedReward, RewardBatch, RewardSet, Scored, check_distinct, judge
+from concord.rewards.turn_scores import whole_rollouts_only
 
 CONTEXT = ("trainer_state", "log_extra", "log_metric", "environments")
 """What TRL hands to reward functions beside completions and columns."""
@@ -49,12 +50,19 @@ class Rewards:
         listed = whole.rewards if whole else given if isinstance(given, list) else [] if given is None else [given]
         mine = [reward if _is_trls(reward) else _named(reward) for reward in listed]
         named = [reward for reward in mine if isinstance(reward, NamedReward)]
+        for reward in named:
+            whole_rollouts_only(reward.name, reward.turns)
         self._set = whole or RewardSet(named)
         self._weighed = {reward.name for reward in listed if isinstance(reward, NamedReward)}
         self._args = args
         self._scored: Scored | None = None
         self.logged: set[str] = set()
         self.functions = [self._hand_out(r, named[0]) if isinstance(r, NamedReward) else r for r in mine]
+
+    @property
+    def noise_floor(self) -> dict[str, float]:
+        """As :attr:`RewardSet.noise_floor`."""
+        return self._set.noise_floor
 
     def settle(self, names: Sequence[str]) -> None:
         """Take the names that TRL has given its models, and check all that names are used for.

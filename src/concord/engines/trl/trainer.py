@@ -230,7 +230,7 @@ class ConcordTrainer(ScoringTrainer):
         if self._columns.names:
             widths = self.accelerator.gather(torch.tensor([output["completion_ids"].shape[1]], device=lengths.device))
             facts |= self._columns.tensors(int(widths.max()), lengths.device)
-        batch = Rollouts(self._scores, groups, self._rewards.names, facts)
+        batch = Rollouts(self._scores, groups, self._rewards.names, facts, self._rewards.noise_floor)
         return self._with_token_facts(batch, output, self._method, self._state)
 
     @property

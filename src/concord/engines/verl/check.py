@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from concord.core.errors import ConfigError
+from concord.engines.defaults import verl_default
 from concord.engines.verl.settings import ESTIMATOR
 from concord.methods import Method
 from concord.objectives import TokenMean
 
 _LOSS = "the method brings its own loss; give its parameters as +algorithm.concord.args"
 
-REPLACED: dict[str, tuple[Any, str]] = {
-    "clip_ratio": (0.2, f"{_LOSS}.clip"),
-    "clip_ratio_low": (0.2, f"{_LOSS}.clip_low, or .clip"),
-    "clip_ratio_high": (0.2, f"{_LOSS}.clip_high, or .clip"),
-    "clip_ratio_c": (3.0, f"{_LOSS}.numerics: verl has a dual clip of 3, trl none"),
-    "loss_agg_mode": ("token-mean", "the method brings its own average over tokens and responses"),
-    "loss_scale_factor": (None, "the method brings its own average over tokens and responses"),
-    "policy_loss.loss_mode": ("vanilla", "the method brings its own loss"),
+REPLACED = {
+    "clip_ratio": f"{_LOSS}.clip",
+    "clip_ratio_low": f"{_LOSS}.clip_low, or .clip",
+    "clip_ratio_high": f"{_LOSS}.clip_high, or .clip",
+    "clip_ratio_c": f"{_LOSS}.numerics: 'verl' has a dual clip, 'trl' none",
+    "loss_agg_mode": "the method brings its own average over tokens and responses",
+    "loss_scale_factor": "the method brings its own average over tokens and responses",
+    "policy_loss.loss_mode": "the method brings its own loss",
 }
-"""Options of verl's actor that the method decides instead: the default, and what to do in place of setting them."""
+"""Options of verl's actor that the method decides instead, and what to do in place of setting them."""
 
 
 def check(config: Mapping[str, Any], method: Method) -> None:
@@ -33,6 +34,7 @@ def check(config: Mapping[str, Any], method: Method) -> None:
 
     Raises:
         ConfigError: naming the option, the reason, and what to write instead.
+        MissingExtra: verl is not installed.
     """
     algorithm, actor = config["algorithm"], config["actor_rollout_ref"]["actor"]
     estimator = algorithm["adv_estimator"]
@@ -59,7 +61,8 @@ def check(config: Mapping[str, Any], method: Method) -> None:
             "reward.reward_model on the trainer's devices gives one score and no named rewards; write "
             "reward.reward_model.enable_resource_pool=True, and ask it from compute_score"
         )
-    for name, (default, instead) in REPLACED.items():
+    for name, instead in REPLACED.items():
+        default = verl_default(f"actor_rollout_ref.actor.{name}")
         section, _, option = name.rpartition(".")
         value = (actor[section] if section else actor).get(option, default)
         if value != default:

@@ -7,6 +7,8 @@ import importlib
 import inspect
 from typing import Any
 
+from concord.core.errors import ConfigError
+
 TESTED = ">=0.9.1,<0.10"
 """The range of verl that the plug-in's tests ran on."""
 
@@ -89,6 +91,8 @@ def _sources() -> list[str]:
 
 
 def _defaults() -> list[str]:
+    """That what verl composes, which the check reads, is what its classes have."""
+    from concord.engines.defaults import verl_default
     from concord.engines.verl.check import REPLACED
 
     module = _module("verl.workers.config")
@@ -97,11 +101,18 @@ def _defaults() -> list[str]:
     known: dict[str, Any] = {}
     for prefix, owner in (("", module.ActorConfig), ("policy_loss.", module.PolicyLossConfig)):
         known |= {f"{prefix}{field.name}": field.default for field in dataclasses.fields(owner)}
-    return [
-        f"ActorConfig has no {name}" if name not in known else f"ActorConfig.{name} is {known[name]!r}, not {default!r}"
-        for name, (default, _) in REPLACED.items()
-        if name not in known or known[name] != default
-    ]
+    found = []
+    for name in REPLACED:
+        try:
+            composed = verl_default(f"actor_rollout_ref.actor.{name}")
+        except ConfigError as error:
+            found.append(str(error))
+            continue
+        if name not in known:
+            found.append(f"ActorConfig has no {name}")
+        elif known[name] != composed:
+            found.append(f"ActorConfig.{name} is {known[name]!r}, and what verl composes has {composed!r}")
+    return found
 
 
 def _installed() -> list[str]:

@@ -62,7 +62,9 @@ def advantages(
     lengths = response_mask.sum(1)
     rewards = from_columns({name: columns[name].tolist() for name in names})
     rewards = torch.where((lengths > 0)[:, None].to(rewards.device), rewards, torch.nan)
-    batch = Rollouts(rewards.to(response_mask.device), Groups.of(uids), names, {"lengths": lengths})
+    batch = Rollouts(
+        rewards.to(response_mask.device), Groups.of(uids), names, {"lengths": lengths}, settings.noise_floor
+    )
     outcome = settings.build().signal(batch)
     spread = outcome.advantages[:, None] * response_mask
     return spread, spread

@@ -134,7 +134,9 @@ class StepEstimator:
         columns = {"lengths": sessions.sum(response_mask.sum(1)), "truncated": self._truncated}
         groups = Groups.of(sessions.uids)
         outcome: Outcome
-        outcome, self.metrics = self._signal(Rollouts(self._rewards, groups, self._signal.settings.rewards, columns))
+        chosen = self._signal.settings
+        rollouts = Rollouts(self._rewards, groups, chosen.rewards, columns, chosen.noise_floor)
+        outcome, self.metrics = self._signal(rollouts)
         self.kept = sessions.spread(outcome.keep)
         advantages = sessions.spread(outcome.advantages)[:, None] * response_mask
         return advantages, advantages

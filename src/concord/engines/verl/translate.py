@@ -8,42 +8,45 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from concord.core.errors import ConfigError
+from concord.engines.defaults import GRPO, LORA
 
 _ACTOR, _ROLLOUT, _MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"
 
-SAME: dict[str, tuple[str, Any]] = {
-    "num_generations": (f"{_ROLLOUT}.n", 8),
-    "max_completion_length": ("data.max_response_length", 512),
-    "temperature": (f"{_ROLLOUT}.temperature", 1.0),
-    "top_p": (f"{_ROLLOUT}.top_p", 1.0),
-    "learning_rate": (f"{_ACTOR}.optim.lr", 1e-6),
-    "weight_decay": (f"{_ACTOR}.optim.weight_decay", 0.0),
-    "max_grad_norm": (f"{_ACTOR}.optim.clip_grad", 1.0),
-    "warmup_steps": (f"{_ACTOR}.optim.lr_warmup_steps", 0),
-    "num_iterations": (f"{_ACTOR}.ppo_epochs", 1),
-    "gradient_checkpointing": (f"{_MODEL}.enable_gradient_checkpointing", True),
-    "save_total_limit": ("trainer.max_actor_ckpt_to_keep", None),
+SAME = {
+    "num_generations": f"{_ROLLOUT}.n",
+    "max_completion_length": "data.max_response_length",
+    "temperature": f"{_ROLLOUT}.temperature",
+    "top_p": f"{_ROLLOUT}.top_p",
+    "learning_rate": f"{_ACTOR}.optim.lr",
+    "weight_decay": f"{_ACTOR}.optim.weight_decay",
+    "max_grad_norm": f"{_ACTOR}.optim.clip_grad",
+    "warmup_steps": f"{_ACTOR}.optim.lr_warmup_steps",
+    "num_iterations": f"{_ACTOR}.ppo_epochs",
+    "gradient_checkpointing": f"{_MODEL}.enable_gradient_checkpointing",
+    "save_total_limit": "trainer.max_actor_ckpt_to_keep",
 }
-"""Options that verl has under another name, and TRL's defaults, which are written out where verl's may differ."""
+"""Options that verl has under another name."""
 
-_SIZES: dict[str, Any] = {
-    "per_device_train_batch_size": 8,
-    "gradient_accumulation_steps": 1,
-    "steps_per_generation": None,
-    "generation_batch_size": None,
-}
-_OTHERS: dict[str, Any] = {
-    "beta": 0.0,
-    "top_k": 0,
-    "lr_scheduler_type": "linear",
-    "adam_beta1": 0.9,
-    "adam_beta2": 0.999,
-    "max_steps": -1,
-    "num_train_epochs": 3,
-    "save_steps": 500,
-    "save_strategy": "steps",
-    "use_vllm": False,
-}
+READ = (
+    *SAME,
+    # Sizes, which verl counts in prompts.
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "steps_per_generation",
+    "generation_batch_size",
+    # What takes more than another name.
+    "beta",
+    "top_k",
+    "lr_scheduler_type",
+    "adam_beta1",
+    "adam_beta2",
+    "max_steps",
+    "num_train_epochs",
+    "save_steps",
+    "save_strategy",
+    "use_vllm",
+)
+"""Options that are translated. Where a run is silent TRL's default is written out, since verl's may differ."""
 
 _LORA = {"r": "lora_rank", "lora_alpha": "lora_alpha", "target_modules": "target_modules"}
 
@@ -81,14 +84,15 @@ def translate(engine: Mapping[str, Any], peft: Mapping[str, Any] | None, devices
 
     Args:
         engine: options of ``trl.GRPOConfig`` that the run sets; the others have TRL's defaults.
-        peft: options of ``peft.LoraConfig``; None = all weights are trained.
+        peft: options of ``peft.LoraConfig``, likewise; None = all weights are trained.
         devices: accelerators of the cluster.
 
     Raises:
         ConfigError: sizes that are no whole prompts, or that the devices cannot share.
+        MissingExtra: a default is needed, and TRL or PEFT is not installed.
     """
-    given = {name: default for name, (_, default) in SAME.items()} | _SIZES | _OTHERS | dict(engine)
-    out = Translated({key: given[name] for name, (key, _) in SAME.items()})
+    given = GRPO.read_all(engine, READ)
+    out = Translated({key: given[name] for name, key in SAME.items()})
     updates = _sizes(given, devices, out)
     _schedule(given, updates, out)
     out.options[f"{_ROLLOUT}.top_k"] = given["top_k"] or -1
@@ -107,10 +111,13 @@ def translate(engine: Mapping[str, Any], peft: Mapping[str, Any] | None, devices
         )
     if not given["use_vllm"]:
         out.left.append("engine.use_vllm is off: verl always generates with a server, by default vLLM")
+    if given["max_completion_length"] is None:
+        out.left.append(
+            "engine.max_completion_length=None: verl always has a limit; its data.max_response_length holds"
+        )
     _adapter(peft, out)
-    known = {*SAME, *_SIZES, *_OTHERS}
     for name, value in engine.items():
-        if name not in known:
+        if name not in READ:
             out.left.append(f"engine.{name}={value!r}: {REASONS.get(name, 'no option of verl is known to do this')}")
     return out
 
@@ -165,7 +172,7 @@ def _schedule(given: Mapping[str, Any], updates: int, out: Translated) -> None:
 def _adapter(peft: Mapping[str, Any] | None, out: Translated) -> None:
     if peft is None:
         return
-    for name, value in {"r": 8, "lora_alpha": 8, **peft}.items():
+    for name, value in {**LORA.read_all(peft, ("r", "lora_alpha")), **peft}.items():
         if name in _LORA:
             out.options[f"{_MODEL}.{_LORA[name]}"] = value
         else:

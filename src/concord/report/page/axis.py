@@ -10,6 +10,8 @@ from concord.report.page.text import number, percent
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LARGEST = 4e307
+_SMALLEST = 1e-290
+"""A range below it could not be parted into steps: floats end at 5e-324, and lose digits from 2e-308."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def fitted(values: Iterable[float], *, marks: int = 4, tight: bool = False) -> A
     """
     finite = [held(float(value)) for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        reach = 0.5 * abs(high) or 0.5
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), _SMALLEST):
+        reach = 0.5 * abs(high) if abs(high) > _SMALLEST else 0.5
         low, high = low - reach, high + reach
     step = _step((high - low) / marks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

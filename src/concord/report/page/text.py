@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 
 from markupsafe import Markup, escape
+
+from concord.core.printable import printable_lines
 
 MISSING = "\u2013"
 """Written for a number that could not be measured."""
 
 _NARROW = "\u202f"
 _MINUS = "\u2212"
-
-
-class _Hidden(dict[int, str]):
-    """Characters that do not show, or turn what stands around them: as their code."""
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        hidden = unicodedata.category(char) in {"Cc", "Cf", "Cs"}
-        self[code] = (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}") if hidden else char
-        return self[code]
-
-
-# The joiners shape Persian and emoji.
-_HIDDEN = _Hidden({ord(char): char for char in "\n\t\u200c\u200d"})
 
 
 LONGEST = 2_000
@@ -40,7 +27,7 @@ def visible(text: str) -> str:
         >>> print(visible("a\x00b \u202egnp.exe"))
         a\x00b \u202egnp.exe
     """
-    shown = text[:LONGEST].replace("\r\n", "\n").translate(_HIDDEN)
+    shown = printable_lines(text[:LONGEST])
     return f"{shown}\u2026" if len(text) > LONGEST else shown
 
 

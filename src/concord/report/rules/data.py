@@ -25,7 +25,7 @@ def _faults(analysis: Analysis) -> Iterator[Hit]:
 
 def _absent(analysis: Analysis) -> Iterator[Hit]:
     for reward in analysis.rewards:
-        share = 1 - sum(reward.statuses.get(status, 0.0) for status in (SCORED, *FAULTS))
+        share = sum(part for status, part in reward.statuses.items() if status not in (SCORED, *FAULTS))
         if share > 0.01:
             yield Hit(
                 "warning" if share > 0.99 else "info",

@@ -99,6 +99,33 @@ def _silent(analysis: Analysis) -> Iterator[Hit]:
         )
 
 
+FAINT = 1e-4
+"""A spread inside groups below this share of the scores' size, or of their spread over the run, is worth a look."""
+
+
+def _faint(analysis: Analysis) -> Iterator[Hit]:
+    for reward in analysis.rewards:
+        alive = 1 - reward.dead_group_share
+        if not alive > 0 or not reward.within_group_std > 0:
+            continue
+        spread = reward.within_group_std / alive
+        size = max(abs(reward.low), abs(reward.high))
+        if spread < FAINT * reward.std:
+            beside = f"beside {reward.std:.2g} over the run"
+        elif spread < FAINT * size:
+            beside = f"around {reward.mean:.7g}"
+        else:
+            continue
+        floor = 10.0 ** math.ceil(math.log10(10 * spread))
+        yield Hit(
+            "warning" if reward.share_of_advantage >= 0.05 else "info",
+            f"`{reward.name}` varies by {spread:.1g} inside a group {beside}; standardised, such a difference weighs "
+            f"as much as any other: if it is noise, noise_floor: {floor:g} silences it",
+            (reward.name,),
+            {"spread": spread, "size": size, "std": reward.std, "noise_floor": floor},
+        )
+
+
 def _end(reward: Reward) -> float:
     return reward.low if reward.at_low >= reward.at_high else reward.high
 
@@ -111,6 +138,12 @@ RULES = (
         _hacked,
     ),
     Rule("dead_reward", "does not vary in more than 95 % of groups (serious: nor does any other)", _dead),
+    Rule(
+        "faint_reward",
+        "varies inside groups by less than 1e-4 of its size, or of its standard deviation over the run (info: with "
+        "less than 5 % of the advantage)",
+        _faint,
+    ),
     Rule(
         "saturated_reward",
         "from some step on dead in 90 % of groups, before in at most 70 % (warning: in the lower half of its range)",

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from concord.core.errors import RewardError
-from concord.rewards.builtin.containment import containment, run
+from concord.rewards.builtin.containment import Sandbox, containment, run
 from concord.rewards.builtin.fences import fenced_blocks
 from concord.rewards.builtin.options import positive, short, whole
 from concord.rewards.completions import Completion, completion_text
@@ -26,6 +26,7 @@ def code_tests(
     timeout: float = 10.0,
     memory_mb: int = 1024,
     parallel: int = 4,
+    sandbox: str | None = None,
     **_: Any,
 ) -> list[float | None]:
     """The share of its tests that the program in a completion passes.
@@ -51,6 +52,9 @@ def code_tests(
         timeout: seconds for all tests of a completion together; what is not done by then has failed.
         memory_mb: MiB of address space for each process of a program; NumPy alone takes 150.
         parallel: completions whose programs run at once; of no effect on the scores while time suffices.
+        sandbox: a command that runs ``{command}`` in a sandbox of yours, such as ``"bwrap --ro-bind / / --bind
+            {folder} {folder} --dev /dev --unshare-all {command}"``; see
+            :class:`concord.rewards.builtin.containment.Sandbox`.
 
     Range: [0, 1].  Unjudgeable: tests that are None or an empty list give None; no program is 0.
     Raises: ConfigError for a wrong option, and on Windows; RewardError if tests are not as above or none can be run.
@@ -61,9 +65,10 @@ def code_tests(
         [0.5]
     """
     limits: dict[str, Any] = {"timeout": positive("timeout", timeout), "memory": whole("memory_mb", memory_mb) * 2**20}
+    outer = None if sandbox is None else Sandbox(sandbox)
     columns = [_checked(index, entry) for index, entry in enumerate(tests)]
     programs = [program_of(completion_text(completion)) for completion in completions]
-    score = functools.partial(_score, level=containment(), **limits)
+    score = functools.partial(_score, level=containment(outer), sandbox=outer, **limits)
     with ThreadPoolExecutor(whole("parallel", parallel)) as pool:
         return list(pool.map(lambda pair: score(*pair), zip(programs, columns, strict=True)))
 

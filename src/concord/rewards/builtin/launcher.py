@@ -28,8 +28,12 @@ from typing import Any
 PROCESSES, FILES, FILE_SIZE, OUTPUT = 64, 256, 16 * 2**20, 2**20
 """Most processes and threads, open files, bytes in a file, bytes of output that are read."""
 
+FOLDER, ENTRIES = 256 * 2**20, 2**16
+"""Bytes, and files and folders, that all of a completion's programs may leave in the working folder, in namespaces."""
+
 PDEATHSIG, DUMPABLE, KEEPCAPS, SUBREAPER, NO_NEW_PRIVS = 1, 4, 8, 36, 38  # of Linux's prctl
-NEWIPC, NEWUSER, NEWPID, NEWNET = 0x08000000, 0x10000000, 0x20000000, 0x40000000  # of its unshare
+NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000  # of its unshare
+RDONLY, NOSUID, NODEV, NOEXEC, PRIVATE = 1, 2, 4, 8, 0x40000 | 0x4000  # of its mount; private with all below
 DAC_READ_SEARCH = 1 << 2  # of its capabilities: read what permissions would forbid
 CAPABILITY_VERSION = 0x20080522
 
@@ -44,10 +48,12 @@ def main() -> None:
     readable = [path for path in sys.path if os.path.isdir(path)]
     if LINUX:
         system("prctl", PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != order["parent"]:  # gone before that was arranged
+        if order["parent"] is not None and os.getppid() != order["parent"]:  # gone before that was arranged
             return
     if order["namespaces"]:
         enter_namespaces()
+        hide_processes()
+        take_folder(order["user"])
     if order["user"]:
         become(order["user"], readable)
     if LINUX:
@@ -61,7 +67,7 @@ def enter_namespaces() -> None:
     """Go on in a child that sees no process but its own, and no network; wait for it here."""
     uid, gid = os.geteuid(), os.getegid()
     # Root need not become root of a user namespace, from where it could not become another user.
-    system("unshare", NEWPID | NEWNET | NEWIPC | (NEWUSER if uid else 0))
+    system("unshare", NEWNS | NEWPID | NEWNET | NEWIPC | (NEWUSER if uid else 0))
     if uid:
         for name, text in (("uid_map", f"{uid} {uid} 1"), ("setgroups", "deny"), ("gid_map", f"{gid} {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
@@ -71,6 +77,23 @@ def enter_namespaces() -> None:
         system("prctl", PDEATHSIG, signal.SIGKILL)  # changing namespaces may have undone it
         _, status = os.waitpid(child, 0)
         os._exit(min(1, abs(os.waitstatus_to_exitcode(status))))
+
+
+def hide_processes() -> None:
+    """Put a /proc in place that shows the new namespace; where that is not permitted, an empty one."""
+    system("mount", b"none", b"/", None, PRIVATE, None)
+    try:
+        system("mount", b"proc", b"/proc", b"proc", NOSUID | NODEV | NOEXEC, None)
+    except OSError:  # a container that hides parts of its own /proc
+        system("mount", b"none", b"/proc", b"tmpfs", NOSUID | NODEV | NOEXEC | RDONLY, b"size=4k")
+
+
+def take_folder(user: int | None) -> None:
+    """Work in a folder in memory: it has limits, and is gone with the namespaces, whatever lies in it."""
+    here = os.getcwd()
+    options = f"size={FOLDER},nr_inodes={ENTRIES},mode=700" + (f",uid={user},gid={user}" if user else "")
+    system("mount", b"none", os.fsencode(here), b"tmpfs", NOSUID | NODEV, options.encode())
+    os.chdir(here)
 
 
 def become(user: int, readable: list[str]) -> None:

@@ -110,8 +110,15 @@ def measure(rewards: Sequence[NamedReward], batch: RewardBatch, tick: Tick) -> M
         MissingColumn: it reads a column that the batch lacks.
     """
     # What a fault counts for is the run's affair; here it has to show.
+    # Nor is it said here what rows are, so that lists of turns are looked at by their sum.
     asked = RewardSet(
-        [replace(reward, on_error="abstain", max_failed=None) for reward in rewards], say=lambda line: None
+        [
+            replace(
+                reward, on_error="abstain", max_failed=None, turns="sum" if reward.turns == "each" else reward.turns
+            )
+            for reward in rewards
+        ],
+        say=lambda line: None,
     )
     try:
         return _Asker(asked, batch, tick).measured(_pieces(rewards, batch))

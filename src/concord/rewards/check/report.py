@@ -15,7 +15,6 @@ from concord.rewards.check.robustness import robustness
 from concord.rewards.check.sameness import sameness
 from concord.rewards.check.timing import timing
 from concord.rewards.named import NamedReward
-from concord.rewards.runners.http import HttpReward
 from concord.rewards.source import Source
 
 TIMEOUT = 10.0
@@ -129,7 +128,7 @@ def _limited(source: Source, timeout: float) -> Source:
     """The source with a time limit, where it has none and can be stopped."""
     if source.limits.timeout is not None:
         return source
-    if not isinstance(source.target, HttpReward):
+    if not getattr(source.target, "waits", False):
         try:
             source.importable()
         except ConfigError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -136,3 +138,16 @@ def no_column(who: str, wanted: Iterable[str], columns: Iterable[str]) -> Missin
         f"{who}, and the data have no column {' or '.join(map(repr, names))}{nearest(names[0], there)}; they have: "
         f"{', '.join(there) or 'none'}; add one, or rename one"
     )
+
+
+def unpacked(entry: Any) -> Any:
+    """Return what an entry of a column holds: tables without nested columns have a mapping as JSON text.
+
+    Example:
+        >>> unpacked('{"ground_truth": "7"}'), unpacked("seven")
+        ({'ground_truth': '7'}, 'seven')
+    """
+    if isinstance(entry, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(entry)
+    return entry

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from concord.rewards.call import RewardFunction
-from concord.rewards.forms.parameters import no_column, title
+from concord.rewards.forms.parameters import no_column, title, unpacked
 
 _THEIRS = ("slime.utils.types", "miles.utils.types")
 _LABELS = ("label", "answer", "ground_truth")
@@ -72,7 +72,7 @@ def sample_of(row: Mapping[str, Any], args: Any, function: RewardFunction) -> An
         tokens=row["tokens"],
         response_length=None if row["tokens"] is None else len(row["tokens"]),
         label=None if label is None else columns[label],
-        metadata=dict(columns.get(given["metadata_key"] or "metadata") or {}),
+        metadata=dict(unpacked(columns.get(given["metadata_key"] or "metadata")) or {}),
         status=cls.Status.COMPLETED,
     )
 

@@ -9,7 +9,7 @@ from concord.core.errors import BatchError
 from concord.rewards.batch import RESERVED, RewardBatch
 from concord.rewards.call import Call, RewardFunction
 from concord.rewards.forms.options import with_options
-from concord.rewards.forms.parameters import as_function, check_columns, check_takes, taken
+from concord.rewards.forms.parameters import as_function, check_columns, check_takes, no_column, taken, title
 from concord.rewards.forms.recognise import found, names, orm_base, takes_rest
 from concord.rewards.forms.returned import columns_of, entries, joined_by_name
 
@@ -64,6 +64,9 @@ class TRL:
         if batch.completion_ids is not None:
             known["completion_ids"] = batch.completion_ids
         check_columns(function, known, batch.columns, RESERVED)
+        judge = getattr(function, "__self__", None)  # one that takes **columns, and knows which it reads
+        if missing := [name for name in getattr(judge, "columns", ()) if name not in known]:
+            raise no_column(f"{title(function)} reads {missing[0]!r}", missing[:1], batch.columns)
         return Call(taken(function, known), len(batch))
 
     def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from concord.rewards.call import Call, RewardFunction
 from concord.rewards.forms.chat import completion_messages, prompt_messages
 from concord.rewards.forms.groups import plain
 from concord.rewards.forms.options import with_options
-from concord.rewards.forms.parameters import as_function, no_column, title
+from concord.rewards.forms.parameters import as_function, no_column, title, unpacked
 from concord.rewards.forms.parser import Parser
 from concord.rewards.forms.recognise import found, names, takes_rest
 from concord.rewards.forms.returned import MAIN, entries, joined
@@ -110,9 +109,6 @@ def _rollout(batch: RewardBatch, index: int) -> Rollout:
 
 
 def _info(entry: Any) -> Any:
-    """A mapping of its own; data sets keep it as JSON where its keys differ from row to row."""
-    try:
-        entry = json.loads(entry) if isinstance(entry, str) else entry
-    except ValueError:  # text of another kind under that name
-        return entry
-    return copy(entry or {})
+    """A mapping of its own; text of another kind under that name stays."""
+    known = unpacked(entry)
+    return known if isinstance(known, str) else copy(known or {})

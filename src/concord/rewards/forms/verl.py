@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import numbers
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -23,6 +22,7 @@ from concord.rewards.forms.parameters import (
     required,
     taken,
     title,
+    unpacked,
 )
 from concord.rewards.forms.recognise import found, names
 from concord.rewards.forms.returned import MAIN, entries, joined, shown
@@ -46,8 +46,9 @@ class Verl:
     - ``solution_str``: the text of the completion; ``predict_str`` (geo3k), ``model_output`` (math_verify,
       prime_math) and ``completion`` (prime_code) are the same.
     - ``ground_truth``: the column ``ground_truth``, else ``reward_model["ground_truth"]``, else ``answer``;
-      ``test_cases`` (prime_code) is the same. A column ``reward_model`` of JSON texts is read.
+      ``test_cases`` (prime_code) is the same.
     - ``data_source``: the column, else "". ``extra_info``: a copy of the column's mapping, else {}.
+      ``reward_model`` and ``extra_info`` may be JSON text.
     - ``step`` (ToolRL): the engine's ``trainer_state.global_step``; left out if there is none.
 
     Returns a number or None; or a mapping with ``score`` and further names; or rlla's four numbers, which become
@@ -195,7 +196,8 @@ def _facts(batch: RewardBatch, function: RewardFunction, truth: str) -> list[lis
         list(columns.get("data_source", [""] * len(batch))),
         [completion_text(completion) for completion in batch.completions],
         [None] * len(batch) if truths is None else truths,
-        [copy(info or {}) for info in columns.get("extra_info", [{}] * len(batch))],  # some functions write into it
+        # A copy: some functions write into it.
+        [copy(unpacked(info) or {}) for info in columns.get("extra_info", [{}] * len(batch))],
     ]
 
 
@@ -207,15 +209,10 @@ def _truths(batch: RewardBatch) -> list[Any] | None:
 def _truth(column: str, entry: Any) -> Any:
     if column != "reward_model":
         return entry
-    found = entry
-    if isinstance(entry, str):  # some files keep a nested column as JSON
-        try:
-            found = json.loads(entry)
-        except (ValueError, RecursionError):
-            found = None
-    if not (isinstance(found, Mapping) and "ground_truth" in found):
+    known = unpacked(entry)
+    if not (isinstance(known, Mapping) and "ground_truth" in known):
         raise BatchError(f"an entry of the column 'reward_model' has no 'ground_truth': {shown(entry)}")
-    return found["ground_truth"]
+    return known["ground_truth"]
 
 
 def _row(value: Any) -> Mapping[str, Any]:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from concord.core.errors import RewardTimeout
+from concord.core.redaction import redact
 from concord.core.status import FAILED, TIMED_OUT
 from concord.rewards.call import Reply, RewardFunction
 
@@ -77,11 +79,12 @@ def raised(error: BaseException) -> Reply:
         'ValueError: no such answer'
     """
     try:
-        text = " ".join(str(error)[:LONGEST_ERROR].split())
+        text = " ".join(redact(str(error)[: 4 * LONGEST_ERROR])[:LONGEST_ERROR].split())
     except Exception:  # an exception may fail at saying what went wrong
         text = ""
     name = type(error).__name__
-    return Reply(status=FAILED, error=f"{name}: {text}" if text else name, exception=error, place=place_of(error))
+    status = TIMED_OUT if isinstance(error, RewardTimeout) else FAILED
+    return Reply(status=status, error=f"{name}: {text}" if text else name, exception=error, place=place_of(error))
 
 
 def place_of(error: BaseException) -> str | None:

@@ -1,17 +1,19 @@
-"""A reward server, asked in OpenRLHF's protocol."""
+"""Servers asked for JSON with JSON; a reward server in OpenRLHF's protocol."""
 
 from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import json
 import math
+import ssl
 import time
 import urllib.parse
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from concord.core.errors import ConfigError, MissingExtra, RewardError
+from concord.core.errors import ConfigError, MissingExtra, RewardError, RewardTimeout
 
 if TYPE_CHECKING:
     import httpx2
@@ -24,12 +26,10 @@ LONGEST_WAIT = 30.0
 """Seconds between two attempts, also where the server asks for more."""
 
 
-class HttpReward:
-    """Asks a reward server; a coroutine function of queries, prompts and labels.
+class JsonServer:
+    """Posts JSON to a server, and returns the JSON of its answer.
 
-    Posts ``{"query": queries, "prompts": prompts, "labels": labels}`` as JSON and returns the JSON of the answer, in
-    OpenRLHF ``{"rewards": [...], "scores": [...], "extra_logs": {...}}``, the last two optional. An attempt that
-    finds no connection or takes too long, or is answered 429 or 5xx, is repeated after
+    An attempt that finds no connection or takes too long, or is answered 429 or 5xx, is repeated after
 
         wait[k] = min(backoff 2^k, 30) + uniform(0, backoff)  seconds,   or Retry-After, 30 seconds at most
 
@@ -45,10 +45,10 @@ class HttpReward:
     Raises:
         ConfigError: the URL is not one of http or https, or a number is out of range.
         MissingExtra: httpx2 or tenacity is not installed.
-
-    Source: OpenRLHF 0.11.2, ``SingleTurnAgentExecutor`` (the request) and ``serve_rm`` (the answer). It repeats on any
-    error, five attempts 1 second apart, of 180 seconds each.
     """
+
+    waits: ClassVar[bool] = True
+    """Its calls wait for a server and never block, so that a time limit can end them in this process."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class HttpReward:
         backoff: float = 0.5,
         timeout: float = 60.0,
     ) -> None:
-        self._shown = _without_secrets(url)
+        self._shown = without_secrets(url)
         if not (isinstance(retries, int) and retries >= 0):
             raise ConfigError(f"{self._shown}: retries must be a whole number from 0 up, got {retries!r}")
         if not (0 <= backoff < math.inf and 0 < timeout < math.inf):
@@ -76,17 +76,15 @@ class HttpReward:
         self._timeout = timeout
         self._clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
 
-    async def __call__(
-        self, queries: Sequence[str], prompts: Sequence[Any], labels: Sequence[Any] | None = None
-    ) -> Any:
-        """What the server answers.
+    async def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> Any:
+        """What the server answers to a body of JSON; with ``headers`` for this body alone.
 
         Raises:
-            RewardError: it does not, or not with JSON, or the prompts or labels are not JSON.
+            RewardTimeout: the last attempt took too long.
+            RewardError: it does not answer, or not with JSON.
         """
         import tenacity
 
-        body = _as_json({"query": queries, "prompts": prompts, "labels": labels or [None] * len(queries)})
         client = await self._client()
         retrying = tenacity.AsyncRetrying(
             sleep=asyncio.sleep,
@@ -96,23 +94,24 @@ class HttpReward:
             reraise=True,
         )
         try:
-            return await retrying(self._attempt, client, body)
+            return await retrying(self._attempt, client, body, {**self._headers, **(headers or {})})
         except _Failed as error:
             attempts = retrying.statistics["attempt_number"]
             times = f" (attempt {attempts} of {self._retries + 1})" if error.again else ""
-            raise RewardError(f"{self._shown} {error}{times}") from error.__cause__
+            kind = RewardTimeout if error.late else RewardError
+            raise kind(f"{self._shown} {error}{times}") from error.__cause__
 
-    async def _attempt(self, client: httpx2.AsyncClient, body: bytes) -> Any:
+    async def _attempt(self, client: httpx2.AsyncClient, body: bytes, headers: Mapping[str, str]) -> Any:
         import httpx2
 
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                client.stream("POST", self._url, content=body, headers=self._headers) as response,
+                client.stream("POST", self._url, content=body, headers=headers) as response,
             ):
                 answer = await _read(response)
         except TimeoutError:
-            raise _Failed(f"did not answer within {self._timeout:g} s", again=True) from None
+            raise _Failed(f"did not answer within {self._timeout:g} s", again=True, late=True) from None
         except httpx2.HTTPError as error:
             again = isinstance(error, httpx2.NetworkError | httpx2.ProxyError | httpx2.RemoteProtocolError)
             raise _Failed(f"could not be asked: {type(error).__name__}: {error}", again=again) from error
@@ -146,22 +145,61 @@ class HttpReward:
 
         if loop not in self._clients:
             # Attempts have a limit of their own, and the runner says how many there are at once.
-            client = httpx2.AsyncClient(timeout=None, limits=httpx2.Limits())
+            client = httpx2.AsyncClient(timeout=None, limits=httpx2.Limits(), verify=_certificates())
             self._clients[loop] = client, closing(client)
             await anext(self._clients[loop][1])
         return self._clients[loop][0]
 
 
-class _Failed(Exception):
-    """An attempt failed; ``again`` if another may succeed, ``after`` so many seconds if the server says so."""
+class HttpReward(JsonServer):
+    """Asks a reward server; a coroutine function of queries, prompts and labels.
 
-    def __init__(self, text: str, *, again: bool = False, after: float | None = None) -> None:
+    Posts ``{"query": queries, "prompts": prompts, "labels": labels}`` as JSON and returns the JSON of the answer, in
+    OpenRLHF ``{"rewards": [...], "scores": [...], "extra_logs": {...}}``, the last two optional. Arguments, attempts
+    and pauses are those of :class:`JsonServer`.
+
+    Source: OpenRLHF 0.11.2, ``SingleTurnAgentExecutor`` (the request) and ``serve_rm`` (the answer). It repeats on any
+    error, five attempts 1 second apart, of 180 seconds each.
+    """
+
+    async def __call__(
+        self, queries: Sequence[str], prompts: Sequence[Any], labels: Sequence[Any] | None = None
+    ) -> Any:
+        """What the server answers.
+
+        Raises:
+            RewardError: as :meth:`JsonServer.post`, or the prompts or labels are not JSON.
+        """
+        return await self.post(
+            as_json({"query": queries, "prompts": prompts, "labels": labels or [None] * len(queries)})
+        )
+
+
+class _Failed(Exception):
+    """An attempt failed.
+
+    Attributes:
+        again: whether another may succeed.
+        after: in so many seconds, if the server says so.
+        late: whether it failed for lack of time.
+    """
+
+    def __init__(self, text: str, *, again: bool = False, after: float | None = None, late: bool = False) -> None:
         super().__init__(text)
         self.again = again
         self.after = after
+        self.late = late
 
 
-def _without_secrets(url: str) -> str:
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """What all clients trust; reading it takes longer than asking a server."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def without_secrets(url: str) -> str:
     """The URL for messages, without password and query."""
     try:
         parts = urllib.parse.urlsplit(url)
@@ -173,7 +211,8 @@ def _without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _as_json(fields: Mapping[str, Any]) -> bytes:
+def as_json(fields: Mapping[str, Any]) -> bytes:
+    """The body of a request; RewardError names the field that is not JSON."""
     parts = []
     for name, value in fields.items():
         try:

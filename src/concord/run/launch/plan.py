@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from concord.core.errors import ConfigError, RunFolderError
+from concord.core.redaction import HIDDEN, private
+from concord.core.safe_yaml import read_file
 from concord.engines.settings import Settings
 from concord.engines.verl.settings import ESTIMATOR, TRAINERS, WHERE
 from concord.engines.verl.translate import translate
-from concord.run import safe_yaml
+from concord.run import paths
 from concord.run.config import RunConfig
 from concord.run.paths import model_source
 
@@ -46,7 +48,8 @@ class Launch:
             raise RunFolderError(f"{self.folder} holds other files ({sorted(there)[0]}); name another with --to")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
-            (self.folder / name).write_text(text, encoding="utf-8")
+            with open(self.folder / name, "w", encoding="utf-8", opener=private) as file:
+                file.write(text)
 
 
 def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Sequence[str] = ()) -> Launch:
@@ -59,7 +62,8 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
         options: verl's own overrides, handed on as they are, behind the others.
 
     Raises:
-        ConfigError: a method that verl cannot run, sizes that do not fit the cluster, an option without ``=``.
+        ConfigError: a method that verl cannot run, sizes that do not fit the cluster, an option without ``=``, a
+            secret that is not named as ``env:NAME``.
     """
     folder = folder.absolute()
     for option in options:
@@ -67,7 +71,8 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
             raise ConfigError(f"{option!r} is no option of verl; write key=value")
     weights = {name: weight for name, weight in _weights(config).items() if weight != 1}
     args = {**config.method.parameters, **({"weights": weights} if weights else {})}
-    Settings(config.method.name, tuple(config.rewards), args, WHERE)
+    floors = {name: reward.noise_floor for name, reward in config.rewards.items() if reward.noise_floor}
+    Settings(config.method.name, tuple(config.rewards), args, WHERE, floors)
     translated = translate(config.engine, config.peft, nodes * gpus)
     left = [*_left(config), *translated.left]
     chosen: dict[str, Any] = {
@@ -77,6 +82,7 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
         **{f"+{WHERE}.args.{name}": value for name, value in config.method.parameters.items()},
         **{f"+{WHERE}.args.weights.{name}": weight for name, weight in weights.items()},
         f"+{WHERE}.rewards": list(config.rewards),
+        **{f"+{WHERE}.noise_floor.{name}": floor for name, floor in floors.items()},
         "actor_rollout_ref.model.path": model_source(config.model),
         "data.train_files": str(folder / TRAIN),
         "data.val_files": str(folder / (HELD_OUT if config.data.eval else TRAIN)),
@@ -93,7 +99,12 @@ def plan(config: RunConfig, folder: Path, *, nodes: int, gpus: int, options: Seq
         "trainer.default_local_dir": str(config.out / "verl"),
     }
     words = (*(f"{key}={_value(value)}" for key, value in chosen.items() if value is not None), *options)
-    files = {RUN: config.to_yaml(), SCRIPT: _script(words, nodes)}
+    if HIDDEN in (run := config.to_yaml()):
+        raise ConfigError(
+            "a secret stands in this configuration, and the nodes read it from a file, which holds none; write "
+            "env:NAME in its place, and set that variable on every node"
+        )
+    files = {RUN: run, SCRIPT: _script(words, nodes)}
     return Launch(folder, words, files, tuple(left))
 
 
@@ -121,7 +132,7 @@ def _left(config: RunConfig) -> list[str]:
         left.append("refill_rounds: verl draws further prompts itself, by one metric: algorithm.filter_groups")
     if config.data.max_prompt_tokens is None:
         left.append(
-            "data.max_prompt_tokens is not set: verl's own data.max_prompt_length is 512, and longer is an error"
+            "data.max_prompt_tokens is not set: verl's own data.max_prompt_length holds, and longer is an error"
         )
     return left
 
@@ -162,5 +173,6 @@ def _script(words: Sequence[str], nodes: int) -> str:
 
 def read(folder: Path) -> dict[str, Any]:
     """The resolved configuration in a launch folder, as plain data: where verl is, there is no TRL to check it."""
-    content: dict[str, Any] = safe_yaml.read((folder / RUN).read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_file(folder / RUN).value
+    paths.resolve(content, folder)
     return content
