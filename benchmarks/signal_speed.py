@@ -50,13 +50,13 @@ def whiten(total: Tensor, keep: Tensor, lengths: Tensor) -> Tensor:
 
 
 def medians(programs: dict[str, Callable[[], Tensor]]) -> dict[str, float]:
-    """Median seconds of each, run in turn so that a change in the machine's speed meets all alike."""
+    """Median seconds of processor time, run in turn so that a change in the machine's speed meets all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(ROUNDS):
         for name, program in programs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             program()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -206,7 +206,7 @@ def test_all_errors_are_one_family_and_read_as_text() -> None:
 def test_the_public_face() -> None:
     assert concord.__all__ == [
         "Card", "Chain", "ConcordError", "Groups", "Method", "Outcome", "Rollouts", "Signal", "Stage",
-        "__version__", "create", "info", "names", "register",
+        "__version__", "advantages", "create", "info", "names", "register",
     ]  # fmt: skip
 
 

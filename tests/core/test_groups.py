@@ -108,7 +108,7 @@ def test_a_unanimous_group_is_exactly_centred(value: float, size: int) -> None:
 
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
 def test_very_large_and_very_small_rewards_keep_their_deviation(scale: float) -> None:
-    x = torch.tensor([[0.0], [1.0], [2.0], [3.0]]) * scale
+    x = torch.tensor([[0.0], [1.0], [2.0], [3.0]], dtype=torch.float64) * scale  # the type that statistics are taken in
     std = group_moments(x, Groups.uniform(1, 4), torch.ones(4, 1, dtype=torch.bool)).std
     assert std.item() == pytest.approx(1.29099 * scale, rel=1e-4)
 

@@ -42,7 +42,7 @@ def test_a_group_weighs_by_the_share_of_its_scored_rollouts_that_is_kept() -> No
         [[4.0, 4.0], [NAN, NAN]],
     )
     outcome = Chain((DropRows((1, 8)), ReweightGroups(), Sum()))(scored, trace=True)
-    values = dict(outcome.trace)["reweight_groups"].values
+    values = dict(outcome.trace)["reweight_groups"].values.float()
     torch.testing.assert_close(values[0], torch.tensor([2.0, 1.0]) * 2 / 3)
     torch.testing.assert_close(values[2, 0], torch.tensor(2.0))
     torch.testing.assert_close(values[4:6], torch.tensor([[1.0, 1.0], [3.0, 2.0]]))

@@ -81,15 +81,13 @@ def group_moments(
         size = entries.abs().amax(-2).T
         noise = noise_of(size, torch.as_tensor(unit, dtype=x.dtype, device=x.device))
     centred = block - mean.unsqueeze(-2)
-    away = centred.abs() > noise.T.unsqueeze(-2)
-    entries = torch.where(live & away, centred, 0)
+    # A missing entry is NaN, which is not near anything, and stays NaN.
+    centred.masked_fill_(centred.abs() <= noise.T.unsqueeze(-2), 0)
+    entries = torch.where(live, centred, 0)
     below, above = entries.amin(-2), entries.amax(-2)
-    flat = above <= below
     variance = entries.square().sum(-2) / (counted - ddof).clamp(min=1)
-    # Multiplied, not selected, so that a missing entry stays NaN.
-    centred = groups.unlay_last(centred * (away & ~flat.unsqueeze(-2)))
-    low, high = mean + below, mean + above
-    return GroupMoments(centred, variance.sqrt().T, counted.T, flat.T, noise, low.T, high.T)
+    low, high, flat = mean + below, mean + above, above <= below
+    return GroupMoments(groups.unlay_last(centred), variance.sqrt().T, counted.T, flat.T, noise, low.T, high.T)
 
 
 def _blocks(x: Tensor, groups: Groups, where: Tensor) -> tuple[Tensor, Tensor]:

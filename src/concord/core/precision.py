@@ -73,17 +73,12 @@ def read_scores(scores: Tensor, groups: Groups, floors: Mapping[int, float]) -> 
         groups: the partition of the N rows.
         floors: by column, the user's noise floor in the reward's own units.
     """
-    work = working_dtype(scores.device)
-    # In memory one reward after the other: sums over rewards then run along it.
-    values = scores.T.to(work, memory_format=torch.contiguous_format).T
-    values = values.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
-    own = ROUNDING * torch.finfo(work).eps
-    noise = None
-    precision = precision_of(scores)
+    values, noise = _widened(scores), None
+    precision = _precision(values, scores.dtype)
     if scores.dtype == torch.float64:
         values = values.clamp(-_LARGEST, _LARGEST)
     if scores.dtype in _HALF:
-        values, noise = _read_half(scores, values, groups, own)
+        values, noise = _read_half(scores, values, groups)
     if floors:
         if noise is None:
             noise = noise_of(largest(values, groups, ~values.isnan()), precision)
@@ -121,25 +116,31 @@ def beyond(x: Tensor, bound: float, precision: Tensor | float) -> Tensor:
 
 def precision_of(scores: Tensor) -> Tensor:
     """Return the noise of scores ``[N, K]`` as a share of their size, ``[K]``; see :func:`read_scores`."""
-    work = working_dtype(scores.device)
-    values = scores.to(work).nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
-    own = ROUNDING * torch.finfo(work).eps
-    if scores.dtype in _HALF:
-        return values.new_full(values.shape[1:], torch.finfo(scores.dtype).eps + own)
-    return own + _stored(values, scores.dtype)
+    return _precision(_widened(scores), scores.dtype)
 
 
-def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """``[K]``, the noise of columns of float32 or float64 beyond our own rounding."""
+def _widened(scores: Tensor) -> Tensor:
+    # In memory one reward after the other: sums over rewards then run along it.
+    values = scores.T.to(working_dtype(scores.device), memory_format=torch.contiguous_format).T
+    return values.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+
+
+def _own(values: Tensor) -> float:
+    return ROUNDING * torch.finfo(values.dtype).eps
+
+
+def _precision(values: Tensor, dtype: torch.dtype) -> Tensor:
+    own = _own(values)
+    if dtype in _HALF:
+        return values.new_full(values.shape[1:], torch.finfo(dtype).eps + own)
     known = values.nan_to_num(nan=0.0)
-    fractions, sizes = (known - known.round()).abs().amax(0), known.abs().amax(0)
-    single = (fractions > 0) | (sizes >= 2**24)
+    single = (known.frac().abs().amax(0) > 0) | (known.abs().amax(0) >= 2**24)
     if dtype == torch.float64:
         single = single & ((known - known.float().to(known.dtype)).abs().amax(0) == 0)
-    return torch.where(single, ULPS * torch.finfo(torch.float32).eps, 0.0).to(values.dtype)
+    return torch.where(single, own + ULPS * torch.finfo(torch.float32).eps, own).to(values.dtype)
 
 
-def _read_half(scores: Tensor, values: Tensor, groups: Groups, own: float) -> tuple[Tensor, Tensor]:
+def _read_half(scores: Tensor, values: Tensor, groups: Groups) -> tuple[Tensor, Tensor]:
     missing = values.isnan()
     top = largest(values, groups, ~missing)
     info = torch.finfo(scores.dtype)
@@ -153,4 +154,4 @@ def _read_half(scores: Tensor, values: Tensor, groups: Groups, own: float) -> tu
         fits = rounded & ~off.any(0) & (unit * denominator <= 1)
         read = torch.where(groups.spread(fits), fraction, read)
         rounded = rounded & ~fits
-    return read, noise_of(top, values.new_tensor(own)) + torch.where(rounded, unit, 0)
+    return read, noise_of(top, values.new_tensor(_own(values))) + torch.where(rounded, unit, 0)

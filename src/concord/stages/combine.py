@@ -72,6 +72,6 @@ class Sum(Stage):
         mean = group_mean(signal.values, batch.groups, ~missing)
         noise = signal.noise_in(batch.groups).sum(1, keepdim=True)
         total = torch.where(missing, batch.groups.spread(mean), signal.values).sum(1, keepdim=True)
-        total = torch.where(total.abs() > batch.groups.spread(noise), total, 0)
-        total = torch.where(missing.all(1, keepdim=True), torch.nan, total)
-        return signal.to(total, channels=("sum",), noise=noise)
+        total.masked_fill_(total.abs() <= batch.groups.spread(noise), 0)
+        scored = signal.values.nan_to_num(nan=-torch.inf).amax(1, keepdim=True) > -torch.inf
+        return signal.to(torch.where(scored, total, torch.nan), channels=("sum",), noise=noise)

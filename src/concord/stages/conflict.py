@@ -148,10 +148,10 @@ class ReweightGroups(Stage):
     selects: ClassVar[bool] = True
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
-        dtype = signal.values.dtype
-        scored = batch.rewards.isfinite().any(1, keepdim=True)
-        kept = group_sum(signal.keep[:, None].to(dtype), batch.groups)
-        share = kept / group_sum(scored.to(dtype), batch.groups).clamp(min=1)
+        # A value is missing where no reward scored the rollout, and only there.
+        scored = signal.values.nan_to_num(nan=-torch.inf).amax(1) > -torch.inf
+        counts = group_sum(torch.stack([signal.keep, scored], 1).to(signal.values.dtype), batch.groups)
+        share = counts[:, :1] / counts[:, 1:].clamp(min=1)
         return signal.to(
             signal.values * batch.groups.spread(share),
             noise=signal.noise_in(batch.groups) * share,

@@ -43,22 +43,22 @@ class GroupNormalize(Stage):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         moments = signal.moments(batch.groups, ddof=self.ddof)
-        unit = moments.std + self.eps
+        # Nothing is left of what a flat group holds beside its live entries: rollouts that were dropped before.
+        unit = torch.where(moments.flat, torch.inf, moments.std + self.eps)
         return signal.to(
             moments.centred / batch.groups.spread(unit),
-            noise=torch.where(moments.flat, 0, moments.noise / unit),
+            noise=moments.noise / unit,
             metrics=_flat_and_faint(signal.channels, moments),
         )
 
 
 def _flat_and_faint(channels: tuple[str, ...], moments: GroupMoments) -> dict[str, Tensor]:
-    span = moments.high - moments.low
-    size = torch.maximum(moments.high.abs(), moments.low.abs())
-    size = torch.maximum(size, moments.high.amax(0) - moments.low.amin(0))
-    faint = ~moments.flat & (span < FAINT * size)
-    shares = torch.cat([moments.flat, faint], 1).to(span.dtype).mean(0)
-    names = [f"flat/{channel}" for channel in channels] + [f"faint/{channel}" for channel in channels]
-    return dict(zip(names, shares, strict=True))
+    low, high = moments.low, moments.high
+    size = torch.maximum(torch.maximum(high, -low), high.amax(0) - low.amin(0))
+    faint = (high - low < FAINT * size) & ~moments.flat
+    shares = torch.stack([moments.flat, faint]).to(low.dtype).mean(1)
+    names = (f"{what}/{channel}" for what in ("flat", "faint") for channel in channels)
+    return dict(zip(names, shares.flatten().unbind(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,9 @@ class Whiten(BatchNormalize):
 
     def apply(self, signal: Signal, batch: Rollouts) -> Signal:
         white = super().apply(signal, batch)
-        told = torch.where(signal.live, signal.values != 0, False).to(white.values.dtype)
+        live = signal.live
+        told = ((signal.values != 0) & live).to(white.values.dtype)
         silent = batch.groups.spread(group_sum(told, batch.groups) == 0)
-        values = torch.where(silent & signal.live, 0, white.values)
+        values = torch.where(silent & live, 0, white.values)
         flipped = (values * signal.values < 0).any(1).to(values.dtype)
         return white.to(values, metrics={**white.metrics, "sign_flips": masked_mean(flipped, signal.keep)})
