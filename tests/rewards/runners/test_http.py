@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gc
 import gzip
 import json
 import sys
@@ -116,6 +117,19 @@ def test_connections_are_reused_from_batch_to_batch(serve: Callable[..., Server]
         assert all(reply.status is None for reply in runner.run(calls))
     runner.close()
     assert len(server.connections) == 1
+
+
+def test_connections_end_with_whoever_asked(serve: Callable[..., Server]) -> None:
+    """Also where nobody closes the runner, and reward and runner are collected together."""
+    reward = HttpReward(serve().url)
+    held: list[Any] = [reward, Inline(reward)]
+    held.append(held)
+    held[1].run([Call({"queries": ["1"], "prompts": ["?"], "labels": [0]}, 1)])
+    (client,) = reward._clients.values()
+    assert not client.is_closed
+    del reward, held
+    gc.collect()
+    assert client.is_closed
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class Rewards:
         for reward in named:
             whole_rollouts_only(reward.name, reward.turns)
         self._set = whole or RewardSet(named)
+        self._is_own = whole is None
         self._weighed = {reward.name for reward in listed if isinstance(reward, NamedReward)}
         self._args = args
         self._scored: Scored | None = None
@@ -63,6 +64,11 @@ class Rewards:
     def noise_floor(self) -> dict[str, float]:
         """As :attr:`RewardSet.noise_floor`."""
         return self._set.noise_floor
+
+    def tell(self) -> None:
+        """Say how many scores were lost, unless a :class:`RewardSet` was given: whoever made it closes it."""
+        if self._is_own:
+            self._set.failures.tell()
 
     def settle(self, names: Sequence[str]) -> None:
         """Take the names that TRL has given its models, and check all that names are used for.

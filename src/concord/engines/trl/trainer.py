@@ -54,7 +54,9 @@ class ConcordTrainer(ScoringTrainer):
 
     Args:
         model, reward_funcs, and all others: as for ``GRPOTrainer``; ``reward_funcs`` may hold
-            :class:`concord.rewards.NamedReward` too.
+            :class:`concord.rewards.NamedReward` too. Such rewards say how many scores were lost at the end of
+            :meth:`train` and of :meth:`evaluate`; their workers live on for the next call, and end with the trainer
+            or with the process. A :class:`concord.rewards.RewardSet` in their place is yours to close.
         args: a :class:`ConcordConfig`.
         columns: functions by the name of a column that the method reads and no engine can know, such as ``answers``
             (:class:`concord.engines.trl.columns.Columns`). Those that the method does not read are not called.
@@ -266,6 +268,23 @@ class ConcordTrainer(ScoringTrainer):
         judged = batch if self._learning is None else self._learning.judge(batch)
         empty: list[int] = self._method.signal(judged, self._state).empty_groups.nonzero()[:, 0].tolist()
         return empty
+
+    # ---- The course of a training ----
+
+    def train(self, *given: Any, **options: Any) -> Any:
+        """Train as TRL does; at the end the rewards say how many of their scores were lost."""
+        try:
+            return super().train(*given, **options)
+        finally:
+            self._rewards.tell()
+
+    def evaluate(self, *given: Any, **options: Any) -> Any:
+        """Evaluate as TRL does; outside of a training, too, the rewards say how many of their scores were lost."""
+        try:
+            return super().evaluate(*given, **options)
+        finally:
+            if not self.is_in_train:
+                self._rewards.tell()
 
     # ---- The loss ----
 
