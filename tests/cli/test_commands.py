@@ -154,3 +154,17 @@ def test_what_the_disk_says_is_one_line(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == "error: file/x/runs: Not a directory\n"
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_json_of_a_training_stands_alone_whatever_rewards_print(run_file: Path) -> None:
+    rewards = run_file.with_name("printing.py")
+    rewards.write_text(
+        "import os\nprint('imported')\n\n\ndef loud(completions, **kwargs):\n"
+        "    print('called')\n    os.system('echo from a process')\n    os.write(1, b'beneath Python')\n"
+        "    return [float(len(str(text)) % 3) for text in completions]\n"
+    )
+    words = ["-m", "concord", "train", run_file, f"rewards.loud.path={rewards}:loud", "--json"]
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)) == {"run", "evaluations"}
+    for word in ("imported", "called", "from a process", "beneath Python"):
+        assert word in done.stderr

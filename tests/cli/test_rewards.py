@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,22 @@ def rude(completions, **kwargs):
 
 def compute_score(solution_str, ground_truth):
     return {"score": float(len(solution_str)), "acc": float(ground_truth in solution_str)}
+
+
+def loud(completions, **kwargs):
+    print("\\x1b[2J", "x" * 10_000)
+    os.system("echo from a process")
+    os.write(1, b"beneath Python\\n")
+    return [float(len(text) % 3) for text in completions]
+
+
+def ranks(prompts, completions, **kwargs):
+    lengths = [len(text) for text in completions]
+    return [(length - min(lengths)) / ((max(lengths) - min(lengths)) or 1) for length in lengths]
+
+
+def grade(question, action, truth):
+    return float(truth in action)
 
 
 def by_gold(completions, gold, **kwargs):
@@ -131,7 +148,8 @@ def test_what_a_function_says_is_shown_and_not_obeyed(concord: Concord) -> None:
 def test_json_is_one_object_and_nothing_else(check: Any) -> None:
     printed = check("my.py:told")
     assert printed["code"] == 1
-    assert set(printed) == {"rewards", "faults", "warnings", "notes", "code"}
+    assert set(printed) == {"rewards", "faults", "warnings", "notes", "printed", "code"}
+    assert printed["printed"]["lines"][0] == "imported"
     assert printed["rewards"][0]["reward"] == "told"
     assert printed["rewards"][0]["form"] == "trl (parameter completions)"
     assert findings(printed)["values"]["verdict"] == "fault"
@@ -286,5 +304,44 @@ def test_forms_are_listed(concord: Concord) -> None:
     for word in ("slime, miles", "ms-swift", "compute_score(data_source, solution_str", "OpenRLHF"):
         assert word in out
     listed = json.loads(concord("forms", "--json")[1])
-    assert list(listed) == ["trl", "verl", "openrlhf", "swift", "slime", "verifiers"]
+    assert list(listed)[:6] == ["trl", "verl", "openrlhf", "swift", "slime", "verifiers"]
+    assert {"easyr1", "areal", "rllm", "nemo", "nemo-env"} < set(listed)
     assert listed["swift"]["names"] == ["swift", "ms-swift"]
+
+
+def test_what_a_function_prints_is_bounded_and_apart(concord: Concord) -> None:
+    code, out, err = concord("check", "my.py:loud", "--size", "4")
+    assert code == 0
+    assert "loud  trl" in out
+    assert "xxx" not in out
+    assert "the rewards printed " in err
+    assert len(err) < 20_000
+    assert "\x1b[2J" not in err
+    assert "\\x1b[2J x" in err
+
+
+@pytest.mark.parametrize("function", ["loud", "right"])
+def test_json_stands_alone_on_the_real_descriptor(function: str, concord: Concord, tmp_path: Path) -> None:
+    words = ["-m", "concord", "rewards", "check", f"my.py:{function}", "--size", "2", "--json"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert json.loads(done.stdout)["faults"] == 0
+    assert json.loads(done.stdout)["printed"]["bytes"] > 0
+    assert done.stderr == ""
+
+
+def test_a_reward_that_compares_its_batch_can_say_so(check: Any, concord: Concord) -> None:
+    silent = check("my.py:ranks")
+    assert (silent["code"], findings(silent)["batch"]["verdict"]) == (0, "warning")
+    said = check("my.py:ranks", "--group-relative")
+    assert (said["code"], findings(said)["batch"]["verdict"]) == (0, "ok")
+
+
+def test_parameters_of_any_names_are_stated(check: Any, concord: Concord) -> None:
+    found = check("my.py:grade", "--form", "{prompt: question, response: action, answer: truth}")
+    assert (found["code"], found["faults"]) == (0, 0)
+    code, _, err = concord("check", "my.py:grade", "--form", "{prompt question")
+    assert code == 2
+    assert "--form '{prompt question': not YAML" in err or "not names and values" in err
+    code, _, err = concord("check", "my.py:grade")
+    assert code == 2
+    assert "as form: {prompt: question, response: action, answer: truth}" in err

@@ -87,3 +87,18 @@ def test_no_half_written_file_is_left(tmp_path: Path) -> None:
 def test_texts_that_do_not_match_the_batch(tmp_path: Path) -> None:
     with pytest.raises(DumpError, match="4 rollouts, but 3 prompts and 3 completions"):
         dump(tmp_path, texts=3)
+
+
+def test_what_rewards_gave_beside_scores(tmp_path: Path) -> None:
+    extra = {
+        "chars": [3, None, 1.5, True],
+        "tone": ["kind", None, "rude\x00", "\ud800"],
+        "parts": [{"a": [1]}, None, 2, float("nan")],
+        "huge": [10**400, 1, 2, 3],
+    }
+    frame = pd.read_parquet(dump(tmp_path, extra=extra)[0])
+    assert list(frame.columns)[-5:] == ["config_hash", *(f"extra/{name}" for name in extra)]
+    assert frame["extra/chars"].dropna().to_dict() == {0: 3.0, 2: 1.5, 3: 1.0}
+    assert frame["extra/tone"].dropna().to_dict() == {0: "kind", 2: "rude\x00", 3: "?"}
+    assert frame["extra/parts"].dropna().to_dict() == {0: '{"a": [1]}', 2: "2", 3: "NaN"}
+    assert frame["extra/huge"].tolist()[1:] == ["1", "2", "3"]

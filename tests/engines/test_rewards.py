@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from concord.core.errors import ConfigError, DuplicateName, RewardError
-from concord.rewards import Limits, Linear, NamedReward, Source, Steps
+from concord.rewards import Limits, Linear, NamedReward, RewardSet, Source, Steps
 from tests.engines import flaky, tiny
 
 STEPS = 2
@@ -100,6 +101,33 @@ def test_a_function_that_hangs_is_killed(tmp_path: Path) -> None:
         "timed out" if flaky.chosen(text, 0.04) else "scored" for text in frame["completion"]
     ]
     assert "timed out" in set(frame["status/flaky"])
+
+
+def test_what_was_lost_is_said_at_the_end_and_an_evaluation_still_works(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = Source(flaky.compute_score, options={"rate": 0.5, "how": "failed"}, limits=Limits(timeout=60))
+    reward = NamedReward("flaky", source, on_error="abstain")
+    trainer = tiny.trainer(
+        tmp_path, rewards=[tiny.early, reward], max_steps=1, options={"eval_dataset": tiny.prompts()}
+    )
+    trainer.train()
+    said = re.findall(
+        r"reward 'flaky': (\d+) of 16 scores were lost: \1 failed \(RuntimeError\)", capfd.readouterr().err
+    )
+    assert len(said) == 1
+    trainer.evaluate()
+    lost = re.findall(r"reward 'flaky': (\d+) of \d+ scores were lost", capfd.readouterr().err)
+    assert len(lost) == 1
+    assert int(lost[0]) > int(said[0])
+
+
+def test_a_set_that_was_given_is_its_makers_to_close(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rewards = RewardSet([injected("failed", 0.5)])
+    tiny.trainer(tmp_path, rewards=rewards, max_steps=1).train()
+    assert "were lost" not in capfd.readouterr().err
+    rewards.close()
+    assert "of 16 scores were lost" in capfd.readouterr().err
 
 
 def test_the_weight_in_force_is_logged_dumped_and_used(tmp_path: Path) -> None:
@@ -204,3 +232,32 @@ def test_evaluation_gates_too(tmp_path: Path) -> None:
     assert found["eval_rewards/never/mean"] == 0
     assert found["eval_concord/gate/never"] == 0
     assert not math.isnan(found["eval_reward"])
+
+
+def logging(completions: list[str], log_extra: Any = None, trainer_state: Any = None, **_: Any) -> dict[str, Any]:
+    """Logs, returns what no reward takes, and edits what it was given."""
+    log_extra("length", [len(text) for text in completions])
+    if trainer_state.global_step:
+        log_extra("late", [text[:1] for text in completions])
+    found = {"score": [len(text) / 10 for text in completions], "prompt": ["mine"] * len(completions)}
+    completions[:] = ["edited"] * len(completions)
+    return found
+
+
+def test_what_functions_give_beside_scores_is_dumped_and_nothing_they_edit(tmp_path: Path) -> None:
+    _, frame = run(tmp_path, NamedReward("logging", logging))
+    texts = frame["completion"].tolist()
+    assert "edited" not in texts
+    assert frame["extra/length"].tolist() == [len(text) for text in texts]
+    assert frame["reward/logging"].tolist() == pytest.approx([len(text) / 10 for text in texts])
+    # A name of TRL's own table is not taken from it.
+    assert frame["extra/extra_prompt"].tolist() == ["mine"] * len(frame)
+    assert set(frame["prompt"]) != {"mine"}
+    first = len(frame) // STEPS
+    assert frame["extra/late"][:first].isna().all()
+    assert frame["extra/late"].tolist()[first:] == [text[:1] for text in texts[first:]]
+
+
+def test_what_was_logged_stays_with_its_rollout_where_groups_are_refilled(tmp_path: Path) -> None:
+    _, frame = run(tmp_path, NamedReward("logging", logging), method="dapo", refill_rounds=3)
+    assert frame["extra/length"].tolist() == [len(text) for text in frame["completion"]]

@@ -15,8 +15,9 @@ import pytest
 from rich.progress import Progress
 from rich.table import Table
 
+from concord.core.printable import printable, printable_lines
 from concord.report import escaping
-from concord.report.escaping import EscapingConsole, escape_process_output, printable, printable_lines
+from concord.report.escaping import EscapingConsole, escape_process_output
 
 TITLE = "\x1b]0;TITLE\x07"
 HOSTILE = f"a{TITLE}\x9b2J\u202eexe\ud800\u2028b"
@@ -96,5 +97,7 @@ def test_the_command_line_escapes_names_in_its_errors(tmp_path: Path) -> None:
 def test_there_is_one_function() -> None:
     """Whoever prints imports it; nobody has one of their own."""
     source = Path(escaping.__file__).parents[1]
-    own = [file for file in source.rglob("*.py") if "unicode_escape" in file.read_text() and file.name != "escaping.py"]
+    own = [
+        file for file in source.rglob("*.py") if "unicode_escape" in file.read_text() and file.name != "printable.py"
+    ]
     assert not own

@@ -112,7 +112,7 @@ def test_one_function_that_gives_several_rewards_is_called_once(caplog: pytest.L
     assert caplog.text.count("returns 'unused' too, which no reward takes") == 1
     found = scored(NamedReward("acc", compute_score, key="acc", on_error="abstain"))
     assert found.statuses["acc"] == ["invalid"] * 3
-    assert found.errors["acc"] == "returned no 'acc', only 'score', 'format', 'right', 'unused'"
+    assert found.errors["acc"].startswith("returned no 'acc', only 'score', 'format', 'right', 'unused'; if only some")
 
 
 def test_calls_about_many_are_as_large_as_asked() -> None:
@@ -237,3 +237,88 @@ def test_faults_of_another_process_count() -> None:
 def test_what_counts_has_gone_through_its_gate() -> None:
     rewards = RewardSet([NamedReward("short", words, when="long > 1"), NamedReward("long", words)])
     assert rewards.counted(BATCH) == {"short": [0.0, 2.0, 3.0], "long": [1.0, 2.0, 3.0]}
+
+
+# ---- What holds for all forms ----
+
+
+def sparse(data_source: str, solution_str: str, ground_truth: str, extra_info: Any = None) -> dict[str, float]:
+    return {"score": 1.0, **({"words": float(len(solution_str.split()))} if " " in solution_str else {})}
+
+
+def sparse_batched(
+    data_sources: Any, solution_strs: Any, ground_truths: Any, extra_infos: Any
+) -> list[dict[str, float]]:
+    return [sparse(*row) for row in zip(data_sources, solution_strs, ground_truths, extra_infos, strict=True)]
+
+
+def sparse_columns(completions: list[str], **_: Any) -> list[dict[str, float]]:
+    return [sparse("", text, "") for text in completions]
+
+
+@pytest.mark.parametrize("function", [sparse, sparse_batched, sparse_columns])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_a_key_that_some_lack_is_an_abstention_however_they_are_asked(function: Any, order: tuple[int, ...]) -> None:
+    texts = [TEXTS[place] for place in order]
+    batch = RewardBatch(["p"] * 3, texts, columns={"answer": ["a"] * 3})
+    rewards = RewardSet([NamedReward("words", function, key="words")])
+    found = rewards.score(batch)
+    assert found.statuses["words"] == ["scored" if " " in text else "abstained" for text in texts]
+    # Once it is known, a batch in which nobody has it is one more of abstentions.
+    found = rewards.score(RewardBatch(["p"], ["one"], columns={"answer": ["a"]}))
+    assert found.statuses["words"] == ["abstained"]
+
+
+def test_two_coroutine_functions_may_share_what_waits() -> None:
+    gate = asyncio.Semaphore(1)
+
+    def judging(value: float) -> Callable[..., Any]:
+        async def reward(completions: list[str], **_: Any) -> list[float]:
+            async def one() -> float:
+                async with gate:
+                    await asyncio.sleep(0.001)
+                    return value
+
+            return list(await asyncio.gather(*(one() for _ in completions)))
+
+        return reward
+
+    rewards = RewardSet([NamedReward("a", judging(1.0)), NamedReward("b", judging(2.0))])
+    for _ in range(3):
+        found = rewards.score(BATCH)
+        assert found.errors == {}
+        assert found.values == {"a": [1.0] * 3, "b": [2.0] * 3}
+    rewards.close()
+
+
+def test_what_one_reward_edits_no_other_sees() -> None:
+    def strips(completions: list[Any], answer: list[Any], **_: Any) -> list[float]:
+        for place, chat in enumerate(completions):
+            chat[0]["content"] = ""
+            answer[place].clear()
+        completions.clear()
+        return [0.0] * 2
+
+    def reads(completions: list[Any], answer: list[Any], **_: Any) -> list[float]:
+        return [float(len(chat[0]["content"]) + len(gold)) for chat, gold in zip(completions, answer, strict=True)]
+
+    chats = [[{"role": "assistant", "content": text}] for text in ("ab", "abc")]
+    batch = RewardBatch(["p"] * 2, chats, columns={"answer": [["x"], ["x", "y"]]})
+    for order in (1, -1):
+        pair = [NamedReward("strips", strips), NamedReward("reads", reads)][::order]
+        assert RewardSet(pair).score(batch).values["reads"] == [3.0, 5.0]
+    assert batch.completions[0][0]["content"] == "ab"
+
+
+def test_what_no_reward_takes_is_handed_back() -> None:
+    def reward_func(queries: list[str], prompts: list[str], labels: list[str]) -> dict[str, Any]:
+        lengths = [float(len(query)) for query in queries]
+        return {"rewards": lengths, "scores": lengths, "extra_logs": {"tone": ["kind", None, "rude"], "mean": 1.0}}
+
+    found = scored(NamedReward("r", reward_func))
+    assert found.extra == {"tone": ["kind", None, "rude"]}
+
+
+def test_a_group_relative_reward_is_not_cut_apart() -> None:
+    with pytest.raises(ConfigError, match="batch_size would cut the groups apart"):
+        Source(words, limits=Limits(batch_size=2), group_relative=True)

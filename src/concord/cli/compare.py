@@ -32,19 +32,20 @@ def command(
     from concord.run.evaluations import Found, check_evaluation, chosen
     from concord.run.quiet import hush
 
-    made = members(run, overrides or [], method or [], seeds)
-    evaluations = chosen(made[0].config, on)
-    for name, evaluation in evaluations.items():
-        check_evaluation(made[0].config, name, evaluation)
-    hush()
-    for number, member in enumerate(made, 1):
-        output.stderr.print(f"[bold]{escape(member.label)}[/], seed {member.config.seed} ({number} of {len(made)})")
-        train_member(member, shlex.split(launcher), sys.stderr if json else None)
-    found: dict[str, dict[str, list[Found]]] = {name: {} for name in evaluations}
-    for member in made:
-        results = evaluate_member(member, evaluations, batch_size=batch_size, console=output.stderr)
-        for name, result in results.items():
-            found[name].setdefault(member.label, []).append(result)
+    with output.apart(json):
+        made = members(run, overrides or [], method or [], seeds)
+        evaluations = chosen(made[0].config, on)
+        for name, evaluation in evaluations.items():
+            check_evaluation(made[0].config, name, evaluation)
+        hush()
+        for number, member in enumerate(made, 1):
+            output.stderr.print(f"[bold]{escape(member.label)}[/], seed {member.config.seed} ({number} of {len(made)})")
+            train_member(member, shlex.split(launcher), sys.stderr if json else None)
+        found: dict[str, dict[str, list[Found]]] = {name: {} for name in evaluations}
+        for member in made:
+            results = evaluate_member(member, evaluations, batch_size=batch_size, console=output.stderr)
+            for name, result in results.items():
+                found[name].setdefault(member.label, []).append(result)
     if json:
         runs = {n: {m: [output.as_data(run) for run in of] for m, of in by.items()} for n, by in found.items()}
         output.print_json(runs)

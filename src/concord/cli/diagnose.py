@@ -20,9 +20,9 @@ from rich.text import Text
 from concord.cli import output
 from concord.cli.parameters import pairs
 from concord.core.errors import ConfigError, MissingExtra
+from concord.core.printable import printable
 from concord.dumps.read import open_dump
 from concord.report import Analysis, analyse, gate, terminal
-from concord.report.escaping import printable
 from concord.report.tables import write_tables
 
 MOST_PATHS = 8

@@ -31,28 +31,29 @@ def command(
     from concord.run.quiet import hush
     from concord.run.state import CONFIG, MODEL
 
-    folder = Path(run)
-    config = load_config(folder / CONFIG if folder.is_dir() else run, overrides or [])
-    evaluations = chosen(config, on)
-    hush()
-    models = {name: name for name in model} if model else {"base": config.model, "trained": str(config.out / MODEL)}
-    if not model and not Path(models["trained"]).is_dir():
-        del models["trained"]  # the run has not finished, or not begun
-    found: dict[str, dict[str, Found]] = {name: {} for name in evaluations}
-    for label, path in models.items():
-        policy = load_policy(
-            path, on_cpu=GRPO.read(config.engine, "use_cpu"), allow_missing=config.allow_missing_weights
-        )
-        for name, evaluation in evaluations.items():
-            found[name][label] = evaluate_sets(
-                config,
-                evaluation,
-                policy,
-                batch_size=batch_size,
-                temperature=temperature,
-                console=output.stderr,
-                title=f"Evaluating {label}",
+    with output.apart(json):
+        folder = Path(run)
+        config = load_config(folder / CONFIG if folder.is_dir() else run, overrides or [])
+        evaluations = chosen(config, on)
+        hush()
+        models = {name: name for name in model} if model else {"base": config.model, "trained": str(config.out / MODEL)}
+        if not model and not Path(models["trained"]).is_dir():
+            del models["trained"]  # the run has not finished, or not begun
+        found: dict[str, dict[str, Found]] = {name: {} for name in evaluations}
+        for label, path in models.items():
+            policy = load_policy(
+                path, on_cpu=GRPO.read(config.engine, "use_cpu"), allow_missing=config.allow_missing_weights
             )
+            for name, evaluation in evaluations.items():
+                found[name][label] = evaluate_sets(
+                    config,
+                    evaluation,
+                    policy,
+                    batch_size=batch_size,
+                    temperature=temperature,
+                    console=output.stderr,
+                    title=f"Evaluating {label}",
+                )
     held_out = {label: result[HELD_OUT] for label, result in found.pop(HELD_OUT, {}).items()}
     if json:
         others = {name: {label: output.as_data(sets) for label, sets in by.items()} for name, by in found.items()}

@@ -25,8 +25,9 @@ from concord.cli import (
     train,
 )
 from concord.core.errors import ConcordError, MissingExtra
+from concord.core.printable import printable, printable_lines
 from concord.core.redaction import guard_output
-from concord.report.escaping import escape_process_output, printable, printable_lines
+from concord.report.escaping import escape_process_output
 
 
 class _Commands(TyperGroup):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
 import json
 import math
+import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -20,6 +25,44 @@ stderr = EscapingConsole(stderr=True, highlight=False)
 def print_json(value: Any) -> None:
     """One JSON object, nothing else; NaN, which JSON does not have, becomes null; without secrets."""
     print(json.dumps(_printable(value), indent=2))
+
+
+@contextlib.contextmanager
+def apart(json: bool) -> Iterator[None]:
+    """Send whatever is printed meanwhile to stderr: by rewards, libraries and processes, also beneath Python.
+
+    Then what is printed to stdout afterwards is the result, and nothing else is.
+
+    Args:
+        json: whether the result is for a machine; if not, everything is printed as it is.
+    """
+    if not json:
+        yield
+        return
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed
+        kept = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def flush() -> None:
+    """Write out what was printed and is still held, by Python's streams and by the C library."""
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError):  # it is closed
+            if stream is not None:
+                stream.flush()
+    with contextlib.suppress(OSError, AttributeError):  # a system whose library is not found this way
+        ctypes.CDLL(None).fflush(None)
 
 
 def comparison(evaluations: dict[str, Evaluation]) -> Table:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, TextIO, cast
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -18,11 +17,12 @@ from rich.text import Text
 
 from concord.cli import output
 from concord.cli.parameters import pairs
+from concord.cli.printed import Printed
 from concord.cli.samples import Row, Rows, configured_rows
 from concord.core import safe_yaml
 from concord.core.errors import ConfigError, MissingColumn
+from concord.core.printable import printable
 from concord.core.redaction import revealed
-from concord.report.escaping import printable
 from concord.rewards import Limits, NamedReward, RewardBatch, load
 from concord.rewards.check import FAULT, OK, WARNING, Report, make_batch, own_rows
 from concord.rewards.check import check as check_rewards
@@ -49,12 +49,20 @@ def check(
     data: Annotated[Path | None, typer.Option(help="Rows: jsonl, json, csv, parquet, or a folder of them.")] = None,
     columns: Annotated[str | None, typer.Option(help="What columns are, such as prompt=question,answer=gold.")] = None,
     size: Annotated[int, typer.Option(min=1, help="Completions to check with, the first ones.")] = 32,
-    form: Annotated[str | None, typer.Option(help="The form that the function has; `concord rewards forms`.")] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            help="Its form, see `concord rewards forms`; or names, such as '{prompt: question, response: text}'."
+        ),
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Which of several scores that it returns by name.")] = None,
     options: Annotated[str | None, typer.Option(help="Its options as YAML, such as '{target: 200}'.")] = None,
     stated: Annotated[str | None, typer.Option("--range", help="The range that its scores keep, such as 0,1.")] = None,
     timeout: Annotated[str, typer.Option(help="Time for a call that has no limit of its own.")] = f"{TIMEOUT:g}s",
     chat: Annotated[bool, typer.Option("--chat", help="Hand on texts as messages.")] = False,
+    group_relative: Annotated[
+        bool, typer.Option("--group-relative", help="Its scores compare the completions of a batch, on purpose.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check what is expected of a reward function, and what it makes of empty, very long and hostile text.
@@ -63,17 +71,26 @@ def check(
     """
     limit, ends = _seconds(timeout), None if stated is None else _range(stated)
     rows = Rows(data, pairs("--columns", columns) or {}, size)
-    with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is not our result
-        if _is_function(reward):
-            subject = _function(reward, rows, form, key, _options(options, words or []))
-        else:
-            _refuse({"--form": form, "--key": key, "--options": options, "--range": stated})
-            subject = _configuration(reward, rows, words or [])
-        batch, supplied = make_batch(subject.rows, size, chat=chat)
-        reports = _checked(subject.rewards, batch, ends, limit, own=data is None)
+    printed = Printed()
+    try:
+        with printed:
+            if _is_function(reward):
+                given = _options(options, words or [])
+                subject = _function(reward, rows, _form(form), key, given, group_relative)
+            else:
+                _refuse({"--form": form, "--key": key, "--options": options, "--range": stated})
+                if group_relative:
+                    raise ConfigError("--group-relative is for a function; in a configuration: group_relative: true")
+                subject = _configuration(reward, rows, words or [])
+            batch, supplied = make_batch(subject.rows, size, chat=chat)
+            reports = _checked(subject.rewards, batch, ends, limit, printed.terminal, own=data is None)
+    finally:
+        if not json:
+            printed.show()
     notes = [f"{len(batch)} completions", *subject.notes, *supplied]
     if json:
-        output.print_json(_as_data(reports, notes))
+        said = {"printed": {"bytes": printed.size, "lines": printed.excerpt()}} if printed.size else {}
+        output.print_json(_as_data(reports, notes) | said)
     else:
         _show(reports, notes)
     if any(report.faults for report in reports):
@@ -113,8 +130,23 @@ def _is_function(reward: str) -> bool:
     return reward.endswith(".py") or (":" in reward and not reward.endswith((".yaml", ".yml")))
 
 
-def _function(path: str, rows: Rows, form: str | None, key: str | None, options: Mapping[str, Any]) -> Subject:
-    reward = load(path.rpartition(":")[2], path, form=form, key=key, options=options)
+def _form(text: str | None) -> str | dict[str, str] | None:
+    """A form's name, or a mapping of names in YAML."""
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    return {str(key): value for key, value in _mapping("--form", text, "{prompt: question, response: text}").items()}
+
+
+def _function(
+    path: str,
+    rows: Rows,
+    form: str | dict[str, str] | None,
+    key: str | None,
+    options: Mapping[str, Any],
+    group_relative: bool,
+) -> Subject:
+    name = path.rpartition(":")[2]
+    reward = load(name, path, form=form, key=key, options=options, group_relative=group_relative)
     if rows.path is None:
         return Subject([reward], own_rows(), ["the rows are Concord's own: give yours with --data"])
     return Subject([reward], *rows.read())
@@ -140,12 +172,24 @@ def _configuration(run: str, rows: Rows, overrides: Sequence[str]) -> Subject:
 
 
 def _checked(
-    rewards: Sequence[NamedReward], batch: RewardBatch, stated: tuple[float, float] | None, limit: float, own: bool
+    rewards: Sequence[NamedReward],
+    batch: RewardBatch,
+    stated: tuple[float, float] | None,
+    limit: float,
+    terminal: TextIO,
+    own: bool,
 ) -> list[Report]:
-    """The reports, with a progress bar."""
+    """The reports, with a progress bar on the terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    console = output.stderr
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    console = Console(file=terminal)
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bar:
         task = bar.add_task("asking", total=None)
         try:
             return check_rewards(
@@ -162,15 +206,20 @@ def _checked(
 
 
 def _options(text: str | None, words: Sequence[str]) -> dict[str, Any]:
-    try:
-        options = {} if text is None else safe_yaml.read(text)
-    except ConfigError as error:
-        raise ConfigError(f"--options: not YAML ({error})") from error
-    if not isinstance(options, dict):
-        raise ConfigError(f"--options {text!r}: not names and values; write '{{target: 200}}'")
+    options = {} if text is None else _mapping("--options", text, "{target: 200}")
     apply_overrides(options, words)
     opened: dict[str, Any] = revealed(options)
     return opened
+
+
+def _mapping(option: str, text: str, example: str) -> dict[str, Any]:
+    try:
+        found = safe_yaml.read(text)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: not YAML ({error})") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{option} {text!r}: not names and values; write '{example}'")
+    return found
 
 
 def _seconds(text: str) -> float:

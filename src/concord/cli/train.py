@@ -19,15 +19,16 @@ def command(
     """Train a policy with several rewards, and compare it with its base on held-out prompts."""
     from concord.run.config import load_config
 
-    config = load_config(run, overrides or [])  # before what takes seconds to import: a mistake is said at once
-    from concord.run.quiet import hush
-    from concord.run.state import CURVES, MODEL, ROLLOUTS
-    from concord.run.train import train
+    with output.apart(json):
+        config = load_config(run, overrides or [])  # before what takes seconds to import: a mistake is said at once
+        from concord.run.quiet import hush
+        from concord.run.state import CURVES, MODEL, ROLLOUTS
+        from concord.run.train import train
 
-    hush()
-    console = output.stderr if json else output.stdout
-    console.print(f"[bold]{config.method.name}[/] on {config.data.path}, model {config.model}, seed {config.seed}")
-    done = train(config, console=console, resume=resume)
+        hush()
+        console = output.stderr if json else output.stdout
+        console.print(f"[bold]{config.method.name}[/] on {config.data.path}, model {config.model}, seed {config.seed}")
+        done = train(config, console=console, resume=resume)
     evaluations = {name: found for name, found in (("base", done.base), ("trained", done.trained)) if found is not None}
     if json:
         output.print_json({"run": str(done.folder), "evaluations": output.as_data(evaluations)})

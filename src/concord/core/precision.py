@@ -131,7 +131,7 @@ def _own(values: Tensor) -> float:
 
 def _precision(values: Tensor, dtype: torch.dtype) -> Tensor:
     own = _own(values)
-    if dtype in _HALF:
+    if dtype in _HALF or not len(values):
         return values.new_full(values.shape[1:], torch.finfo(dtype).eps + own)
     if not len(values):
         return values.new_full(values.shape[1:], own)

@@ -36,6 +36,7 @@ def write(
     gated: Sequence[str] = (),
     learner: Mapping[str, Tensor] | None = None,
     columns: Sequence[str] = (),
+    extra: Mapping[str, Sequence[Any]] | None = None,
     config_hash: str = "",
 ) -> Path:
     """Write one step's rollouts to ``folder/rollouts_{step:08d}.parquet``.
@@ -43,10 +44,10 @@ def write(
     Columns: ``run, step, group, rollout, prompt, completion``; for each reward ``reward/<name>``
     (null where it has no score), ``weight/<name>``, ``status/<name>`` (a word of
     :mod:`concord.core.status`) and, where it is gated, ``gate/<name>``; ``advantage_before`` and
-    ``advantage``; ``keep``; ``query_weight``, the share of the group's scored rollouts that is kept;
-    ``length`` and ``truncated``, null where the batch has no such column; ``config_hash``; of a
-    learner ``learner/<metric>``, alike in all rows, and ``column/<name>``, null for NaN. The schema's
-    version stands in the file's metadata. The file appears whole or not at all.
+    ``advantage``; ``keep``; ``query_weight``, the share of the group's scored rollouts that is kept; ``length`` and
+    ``truncated``, null where the batch has no such column; ``config_hash``; of a learner ``learner/<metric>``, alike in
+    all rows, and ``column/<name>``, null for NaN; ``extra/<name>``, what rewards gave beside scores: numbers, or else
+    text (JSON of what is neither). The schema's version stands in the file's metadata. The file is whole or not there.
 
     Args:
         folder: made if absent.
@@ -54,18 +55,16 @@ def write(
         prompts, completions: N texts each.
         batch, outcome: of the chain. Without "statuses" (``[N, K]``, of ``STATUSES``) no score is an abstention.
         unselected: ``[N]``, the advantages without masks and group weights, from ``Chain.unselective``.
-        weights: reward weights in force, by name; 1 where not named.
-        gated: the rewards whose column of "gates" (``[N, K]`` bool) is written.
+        weights: in force, by name; 1 where not named. gated: rewards whose column of "gates" (``[N, K]``) is written.
         learner, columns: what a learner measured, by name, each 0-d; columns ``[N]`` of the batch to add.
+        extra: N entries each, by name.
 
     Raises:
         DumpError: texts and batch differ in length.
         MissingExtra: pyarrow is not installed.
     """
     pa, pq = _pyarrow()
-    count = len(batch.groups)
-    if not len(prompts) == len(completions) == count:
-        raise DumpError(f"{count} rollouts, but {len(prompts)} prompts and {len(completions)} completions")
+    _check_lengths(count := len(batch.groups), prompts, completions)
     table = {
         "run": pa.array([run] * count, pa.string()),
         "step": pa.array([step] * count, pa.int64()),
@@ -79,9 +78,15 @@ def write(
         "truncated": _optional(batch, "truncated", pa.bool_(), pa),
         "config_hash": pa.array([config_hash] * count, pa.string()),
         **_learner_columns(batch, learner or {}, columns, pa),
+        **{f"extra/{name}": _extra(entries, pa) for name, entries in (extra or {}).items()},
     }
     about = {METADATA_KEY: json.dumps({"schema": SCHEMA_VERSION, "rewards": list(batch.names)})}
     return _put(pq, pa.table(table).replace_schema_metadata(about), Path(folder) / f"rollouts_{step:08d}.parquet")
+
+
+def _check_lengths(count: int, prompts: Sequence[str], completions: Sequence[str]) -> None:
+    if not len(prompts) == len(completions) == count:
+        raise DumpError(f"{count} rollouts, but {len(prompts)} prompts and {len(completions)} completions")
 
 
 def _put(pq: Any, table: Any, path: Path) -> Path:
@@ -126,6 +131,26 @@ def _learner_columns(batch: Rollouts, metrics: Mapping[str, Tensor], names: Sequ
     found = {f"learner/{name}": value.expand(len(batch.groups)) for name, value in metrics.items()}
     found |= {f"column/{name}": batch.columns[name] for name in names}
     return {name: _numbers(values, pa) for name, values in found.items()}
+
+
+def _extra(entries: Sequence[Any], pa: Any) -> Any:
+    """A column of numbers, where all entries are numbers; else of text."""
+    plain = [entry.item() if getattr(entry, "shape", None) == () else entry for entry in entries]
+    if all(entry is None or isinstance(entry, int | float) for entry in plain):
+        try:
+            return pa.array([None if entry is None else float(entry) for entry in plain], pa.float64())
+        except OverflowError:  # an integer beyond float64
+            pass
+    return pa.array([None if entry is None else _text(entry) for entry in plain], pa.string())
+
+
+def _text(entry: Any) -> str:
+    if not isinstance(entry, str):
+        try:
+            entry = json.dumps(entry, default=str)
+        except (ValueError, RecursionError, TypeError):  # it holds itself, or keys that are no names
+            entry = str(entry)
+    return str(entry).encode("utf-8", "replace").decode()
 
 
 def _numbers(values: Tensor, pa: Any) -> Any:

@@ -1,10 +1,9 @@
-"""Other people's text where somebody reads it: what a terminal or a page would obey is written as its code."""
+"""A console, logs, warnings and tracebacks that other people's text cannot control."""
 
 from __future__ import annotations
 
 import sys
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Iterable
 from logging import LogRecord, setLogRecordFactory
@@ -15,39 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Control characters (C0, C1, DEL), marks of format and direction, halves of surrogate pairs, line separators."""
-
-
-class _Codes(dict[int, str]):
-    """Characters that do not show, or that a terminal obeys: as their code."""
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        hidden = unicodedata.category(char) in _HIDDEN
-        self[code] = char.encode("unicode_escape").decode() if hidden else char
-        return self[code]
-
-
-# The joiners shape Persian and emoji; a terminal does nothing else with them.
-_JOINERS = {ord(joiner): joiner for joiner in "\u200c\u200d"}
-_LINE = _Codes(_JOINERS)
-_LINES = _Codes(_JOINERS | {ord(mark): mark for mark in "\n\t"})
-
-
-def printable(text: str) -> str:
-    """Write a text as one line that no terminal obeys.
-
-    Example:
-        >>> printable("red \\x1b[31m, C1 \\x9b, \\u202ereversed, \\ud800")
-        'red \\\\x1b[31m, C1 \\\\x9b, \\\\u202ereversed, \\\\ud800'
-    """
-    return text.translate(_LINE)
-
-
-def printable_lines(text: str) -> str:
-    """Write a text of several lines so that no terminal obeys it: line ends and tabs stay."""
-    return text.replace("\r\n", "\n").translate(_LINES)
+from concord.core.printable import printable_lines
 
 
 class EscapingConsole(Console):

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from concord.core.printable import printable
 from concord.report.analysis import Analysis, Finding
-from concord.report.escaping import printable
 from concord.report.rules.rule import percent
 
 STYLES = {"serious": "bold red", "warning": "yellow", "info": "dim"}

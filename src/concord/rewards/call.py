@@ -23,6 +23,7 @@ class Reply:
         value: what the function returned; None where it did not return.
         status: None where it returned; else ``FAILED`` or ``TIMED_OUT``.
         error: what went wrong, in one line: type and message; None where nothing did.
+        place: where it was raised, ``file:line in function``; None where that is not known.
         exception: the exception itself where it was raised in this process, to chain.
     """
 
@@ -30,6 +31,7 @@ class Reply:
     status: str | None = None
     error: str | None = None
     exception: BaseException | None = field(default=None, repr=False)
+    place: str | None = None
 
 
 class Runner(Protocol):

@@ -33,7 +33,8 @@ def judge(
         if not number:
             continue
         said = ", ".join(f"{n} of {total} scores {status}" for status, n in faults.items())
-        first = f"the first: {scored.errors.get(reward.name, 'in another process')}"
+        place = scored.places.get(reward.name)
+        first = f"the first: {scored.errors.get(reward.name, 'in another process')}" + (f" ({place})" if place else "")
         if reward.on_error == "raise":
             raise RewardError(
                 f"reward {reward.name!r}: {said}; {first}. "

@@ -128,16 +128,17 @@ def load(
     path: str,
     weight: float | Schedule = 1.0,
     *,
-    form: str | None = None,
+    form: str | Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     limits: Limits = Limits(),  # noqa: B008 frozen
+    group_relative: bool = False,
     **settings: Any,
 ) -> NamedReward:
     """Import a reward function from ``file.py:function`` or ``package.module:function``.
 
     Args:
         name, weight, and settings: of :class:`NamedReward`.
-        path, form, options, limits: of :class:`Source`.
+        path, form, options, limits, group_relative: of :class:`Source`.
 
     Raises:
         ConfigError: as :func:`concord.rewards.source.find` and :class:`NamedReward`.
@@ -150,7 +151,7 @@ def load(
         target = find(path)
     except ConfigError as error:
         raise ConfigError(f"reward {name!r}: {error}") from error
-    return NamedReward(name, Source(target, path, form, options or {}, limits), weight, **settings)
+    return NamedReward(name, Source(target, path, form, options or {}, limits, group_relative), weight, **settings)
 
 
 def check_distinct(names: Sequence[str]) -> None:

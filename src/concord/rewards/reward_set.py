@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from concord.core.groups import Groups
+from concord.core.printable import printable
 from concord.core.redaction import redact
 from concord.core.rollouts import Rollouts
 from concord.core.status import FAULTS
-from concord.rewards.asked import Asked, Column
+from concord.rewards.asked import Answers, Asked, Column
 from concord.rewards.batch import RewardBatch
+from concord.rewards.failures import Failures, to_stderr
 from concord.rewards.gate import Gates
 from concord.rewards.judge import judge
 from concord.rewards.named import NamedReward, check_distinct
-from concord.rewards.scores import Scored
+from concord.rewards.runners.answer import traceback_text
+from concord.rewards.runners.event_loop import EventLoop
+from concord.rewards.scores import Score, Scored
 from concord.rewards.turn_scores import at_turns, check_counts, whole_rollouts_only
 
 
@@ -28,6 +33,11 @@ class RewardSet:
 
     Args:
         rewards: with distinct names; those whose sources are equal share the calls.
+        say: gets the lines about failures, see :class:`concord.rewards.failures.Failures`.
+
+    Attributes:
+        rewards: as given.
+        failures: of all batches so far.
 
     Raises:
         DuplicateName: two rewards of one name.
@@ -40,14 +50,17 @@ class RewardSet:
         ({'shout': [1.0, 0.0]}, {'shout': ['scored', 'scored']})
     """
 
-    def __init__(self, rewards: Sequence[NamedReward]) -> None:
+    def __init__(self, rewards: Sequence[NamedReward], say: Callable[[str], None] = to_stderr) -> None:
         check_distinct([reward.name for reward in rewards])
         self.rewards = tuple(rewards)
+        self.failures = Failures(self.rewards, say)
+        # One loop for all coroutine functions, as in TRL: those of one file may share a client or a semaphore.
+        self._loop = EventLoop()
         self._asked: list[Asked] = []
         for reward in rewards:
             same = next((asked for asked in self._asked if asked.source == reward.source), None)
             if same is None:
-                self._asked.append(Asked(reward))
+                self._asked.append(Asked(reward, self._loop))
             else:
                 same.rewards.append(reward)
 
@@ -80,7 +93,8 @@ class RewardSet:
         """
         for reward in self.rewards:
             whole_rollouts_only(reward.name, reward.turns)
-        return self._scored(self._ask(batch), step)
+        answers = self._ask(batch)
+        return self._scored(_columns(answers), step, self._extra(answers))
 
     def by_turn(
         self, batch: RewardBatch, turns: Sequence[int], groups: Groups | None = None, step: int = 0
@@ -107,7 +121,7 @@ class RewardSet:
             ConfigError: a gate that does not fit.
         """
         check_counts(turns, len(batch))
-        found = self._ask(batch)
+        found = _columns(self._ask(batch))
         columns: dict[str, Column] = {
             name: ([turn for score, count in zip(scores, turns, strict=True) for turn in at_turns(score, count)], cause)
             for name, (scores, cause) in found.items()
@@ -132,28 +146,43 @@ class RewardSet:
             for name, column in zip(self.names, values.T.tolist(), strict=True)
         }
 
-    def _ask(self, batch: RewardBatch) -> dict[str, Column]:
-        """What each reward's function said of each completion."""
+    def _ask(self, batch: RewardBatch) -> list[Answers]:
+        """What each function said of the batch."""
         apart = [asked for asked in self._asked if asked.alongside]
         with ThreadPoolExecutor(max(1, len(apart))) as threads:
             pending = {id(asked): threads.submit(asked.ask, batch) for asked in apart}
-            replies = [pending[id(a)].result() if id(a) in pending else a.ask(batch) for a in self._asked]
-        return {name: scores for columns in replies for name, scores in columns.items()}
+            return [pending[id(a)].result() if id(a) in pending else a.ask(batch) for a in self._asked]
 
-    def _scored(self, found: Mapping[str, Column], step: int) -> Scored:
-        """What was said as it counts."""
-        scored = Scored({}, {}, {}, {})
+    def _extra(self, answers: Sequence[Answers]) -> dict[str, list[Any]]:
+        """What no reward takes, by names of which each is there once."""
+        extra: dict[str, list[Any]] = {}
+        for asked, said in zip(self._asked, answers, strict=True):
+            for name, column in said.extra.items():
+                extra[name if name not in extra else f"{asked.rewards[0].name}/{name}"] = column
+        return extra
+
+    def _scored(self, columns: Mapping[str, Column], step: int, extra: dict[str, list[Any]] | None = None) -> Scored:
+        """What was said as it counts; faults are told."""
+        scored = Scored({}, {}, {}, {}, extra={} if extra is None else extra)
         for reward in self.rewards:
-            column, cause = found[reward.name]
-            instead = reward.instead(step)
-            scored.values[reward.name] = [instead if score.status in FAULTS else score.value for score in column]
-            scored.statuses[reward.name] = [score.status for score in column]
-            fault = next((score for score in column if score.status in FAULTS), None)
-            if fault is not None:
-                scored.errors[reward.name] = redact(fault.error or fault.status)
-                if cause is not None:
-                    scored.causes[reward.name] = cause
+            self._put(scored, reward, *columns[reward.name], step)
         return scored
+
+    def _put(
+        self, scored: Scored, reward: NamedReward, column: list[Score], cause: BaseException | None, step: int
+    ) -> None:
+        """One reward's column, with what counts instead of faults; faults are told."""
+        name, instead = reward.name, reward.instead(step)
+        scored.values[name] = [instead if score.status in FAULTS else score.value for score in column]
+        scored.statuses[name] = [score.status for score in column]
+        fault = next((score for score in column if score.status in FAULTS), None)
+        if fault is not None:
+            scored.errors[name] = printable(redact(fault.error or fault.status))
+            if fault.place is not None:
+                scored.places[name] = printable(fault.place)
+            if cause is not None:
+                scored.causes[name] = cause
+        self.failures.see(name, step, column, None if cause is None else traceback_text(cause))
 
     def _values(self, scored: Scored) -> Tensor:
         """``[N, K]`` float64 behind the gates, NaN where there is no score; or the error that stops the run."""
@@ -164,6 +193,12 @@ class RewardSet:
         return values
 
     def close(self) -> None:
-        """End worker processes; the set is not used again."""
+        """End worker processes and the event loop, and say how many scores were lost; the set is not used again."""
         for asked in self._asked:
             asked.runner.close()
+        self._loop.close()
+        self.failures.tell()
+
+
+def _columns(answers: Sequence[Answers]) -> dict[str, Column]:
+    return {name: column for said in answers for name, column in said.columns.items()}

@@ -70,16 +70,28 @@ class Source:
     Attributes:
         target: the function; or what the form makes one of (ms-swift's classes, verifiers' rubrics).
         path: where it is found, ``file.py:name`` or ``package.module:name``; None = wherever it was defined.
-        form: the framework whose signature it has; None = read from its parameters' names.
+        form: the framework whose signature it has, or which of its parameters gets what, as ``{"prompt": "question",
+            "response": "action"}``; None = read from its parameters' names.
         options: further keyword arguments, the same at every call.
         limits: see :class:`Limits`.
+        group_relative: whether its scores depend on the other completions of its batch, on purpose.
+
+    Raises:
+        ConfigError: ``group_relative`` with a ``batch_size``, which would cut groups apart.
     """
 
     target: Any
     path: str | None = None
-    form: str | None = None
+    form: str | Mapping[str, str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    group_relative: bool = False
+
+    def __post_init__(self) -> None:
+        if self.group_relative and self.limits.batch_size is not None:
+            raise ConfigError(
+                "batch_size would cut the groups apart that a group-relative reward compares; leave it out"
+            )
 
     def importable(self) -> str:
         """The path under which another process finds the target.
@@ -98,14 +110,27 @@ class Source:
             "top of a file and name it by its path, file.py:function"
         )
 
-    def code(self) -> dict[str, str]:
-        """The file that the target is defined in, and the SHA-256 of its bytes; empty where there is no file."""
+    @property
+    def place(self) -> str | None:
+        """Where the target is defined, ``file:line in name``; None where nobody knows."""
+        target = self._defined()
+        try:
+            file, (_, line) = inspect.getsourcefile(target), inspect.getsourcelines(target)
+        except (TypeError, OSError):
+            return None
+        return f"{file}:{max(line, 1)} in {target.__name__}"
+
+    def _defined(self) -> Any:
+        """The function or class that the target comes from."""
         target = self.target
         while isinstance(target, functools.partial):
             target = target.func
         target = inspect.unwrap(target) if callable(target) else target
-        if not (inspect.isroutine(target) or inspect.isclass(target)):
-            target = type(target)
+        return target if inspect.isroutine(target) or inspect.isclass(target) else type(target)
+
+    def code(self) -> dict[str, str]:
+        """The file that the target is defined in, and the SHA-256 of its bytes; empty where there is no file."""
+        target = self._defined()
         try:
             file = inspect.getsourcefile(target)
             content = Path(file).read_bytes() if file else None

@@ -43,7 +43,7 @@ def read_turns(entry: Any, turns: str | None) -> Score:
 
     Args:
         entry: a number or None; with ``turns`` also a list, tuple, array or tensor of them.
-        turns: of :data:`TURNS`; None = a list is invalid.
+        turns: of :data:`TURNS`; None = a list of more than one entry, or of none, is invalid.
 
     Example:
         >>> [read_turns([1.0, None, 0.5], turns).value for turns in ("sum", "mean", "last")]
@@ -56,7 +56,7 @@ def read_turns(entry: Any, turns: str | None) -> Score:
     listed = _listed(entry)
     if turns is None or listed is None:
         score = read_score(entry)
-        if listed is not None:
+        if listed is not None and score.status == INVALID:
             return replace(score, error=f"{score.error}; if these are the scores of its turns, say turns: {_OR}")
         return score if turns != "each" or score.status in (ABSTAINED, *FAULTS) else replace(score, turns=(score,))
     scores = [read_score(turn) for turn in listed]

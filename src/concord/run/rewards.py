@@ -39,7 +39,7 @@ class RewardConfig(Section):
         model: of a sequence-classification checkpoint, a folder or an id on the Hugging Face hub; or else
         judge: a language model that is asked, see :class:`concord.run.judges.JudgeConfig`. Where it has criteria and
             there is no ``key``, the reward stands for one reward a criterion, see :func:`spread`.
-        form, options, timeout, batch_timeout, workers, concurrency, batch_size: as in
+        form, options, group_relative, timeout, batch_timeout, workers, concurrency, batch_size: as in
             :class:`concord.rewards.Source` and its limits. With ``url`` the options are those of
             :class:`concord.rewards.HttpReward`, with ``model`` of :class:`concord.rewards.RewardModel`.
         weight: a number or a schedule, see :func:`concord.rewards.schedule.schedule`.
@@ -51,8 +51,9 @@ class RewardConfig(Section):
     url: Text | None = None
     model: Text | None = None
     judge: JudgeConfig | None = None
-    form: Text | None = None
+    form: Text | dict[str, Text] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    group_relative: bool = False
     timeout: Duration | None = None
     batch_timeout: Duration | None = None
     workers: Whole | None = None
@@ -132,7 +133,7 @@ class RewardConfig(Section):
         options = self.options if self.path is not None else {}
         return NamedReward(
             name,
-            Source(target, self.path, self.form, options, self.limits),
+            Source(target, self.path, self.form, options, self.limits, self.group_relative),
             schedule(self.weight),
             key=self.key,
             when=self.when,

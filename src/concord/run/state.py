@@ -41,6 +41,7 @@ from concord.run.evaluate import read_evaluations
 
 CONFIG, FACTS = "config.yaml", "run.json"
 MODEL, ROLLOUTS, CURVES, METRICS, EVALUATION = "model", "rollouts", "curves.png", "metrics.jsonl", "evaluation.json"
+FAILURES = "reward_failures.jsonl"
 """What a run folder holds."""
 
 

@@ -28,7 +28,18 @@ from concord.run.live import LiveTable
 from concord.run.paths import model_source
 from concord.run.receivers import adapter, refusals, trainer_arguments
 from concord.run.rewards import check_templates
-from concord.run.state import CURVES, EVALUATION, METRICS, MODEL, ROLLOUTS, Standing, State, recover, standing
+from concord.run.state import (
+    CURVES,
+    EVALUATION,
+    FAILURES,
+    METRICS,
+    MODEL,
+    ROLLOUTS,
+    Standing,
+    State,
+    recover,
+    standing,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -86,6 +97,7 @@ def train(config: RunConfig, *, console: Console, resume: bool = False) -> Train
                 for form, names in _by_form(rewards).items():
                     console.print(f"{', '.join(names)}: {form}", style="dim", soft_wrap=True)
             with _opened(config, rewards, console, resume) as found:
+                rewards.failures.keep(config.out / FAILURES)
                 return _go_on(config, trainer, rewards, rows, found, console)
     finally:
         live.stop()

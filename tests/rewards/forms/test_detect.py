@@ -129,8 +129,21 @@ def test_what_may_have_several_forms(target: Any, said: str) -> None:
 
 
 def test_the_names_of_the_forms() -> None:
-    assert forms() == ["trl", "verl", "openrlhf", "swift", "slime", "verifiers", "miles", "ms-swift"]
-    assert [get(name).name for name in forms()] == [*forms()[:6], "slime", "swift"]
+    frameworks = [
+        "trl",
+        "verl",
+        "openrlhf",
+        "swift",
+        "slime",
+        "verifiers",
+        "easyr1",
+        "areal",
+        "rllm",
+        "nemo",
+        "nemo-env",
+    ]
+    assert forms() == [*frameworks, "miles", "ms-swift", "nemo-rl"]
+    assert [get(name).name for name in forms()] == [*frameworks, "slime", "swift", "nemo"]
     with pytest.raises(ConfigError, match=r"no form 'verll'; did you mean 'verl'\?; there are trl, verl, openrlhf"):
         get("verll")
     with pytest.raises(ConfigError, match="no form 'TRL'"):

@@ -140,3 +140,27 @@ def test_an_empty_batch_is_no_fault() -> None:
     function = TRL().bind(exact, {})
     call = TRL().call(ANSWERS.part(0, 0), function)
     assert (call.size, TRL().read(function(**call.arguments), 0)) == (0, {"score": []})
+
+
+@pytest.mark.parametrize(
+    ("value", "columns"),
+    [
+        ({"fmt": [1, 0, 1], "score": [0.5, 1, 2]}, {"score": [0.5, 1, 2], "fmt": [1, 0, 1]}),
+        ({"only": [1, None, 2]}, {"only": [1, None, 2]}),
+        ([{"reward": 1, "fmt": 2}, None, {"reward": 3}], {"reward": [1, None, 3], "fmt": [2, None, None]}),
+        (
+            {"a": [1, 2, 3], "b": torch.ones(3)},
+            {"score": [{"a": n, "b": 1.0} for n in (1, 2, 3)], "a": [1, 2, 3], "b": [1.0] * 3},
+        ),
+    ],
+    ids=["named", "only one", "a mapping each", "no main one"],
+)
+def test_several_scores_by_name(value: Any, columns: Any) -> None:
+    found = TRL().read(value, 3)
+    assert found == columns
+    assert list(found) == list(columns)
+
+
+def test_several_scores_have_one_length() -> None:
+    with pytest.raises(Unreadable, match="returned 2 scores for 3 completions"):
+        TRL().read({"a": [1, 2, 3], "b": [1, 2]}, 3)

@@ -9,6 +9,7 @@ import pytest
 
 from concord.core.errors import ConfigError, MissingColumn
 from concord.rewards.batch import RewardBatch
+from concord.rewards.forms.detect import detect
 from concord.rewards.forms.form import Unreadable
 from concord.rewards.forms.verifiers import Verifiers, VerifiersGroup
 from tests.rewards.forms.asking import ANSWERS, CHATS, ask, with_columns
@@ -194,3 +195,16 @@ def test_which_functions_score_groups() -> None:
     assert Verifiers().of(unique).whole
     assert Verifiers().of(rubric([correct, unique])).whole
     assert not Verifiers().of(rubric([correct, length])).whole
+
+
+def test_a_rubric_of_an_earlier_version_has_other_names() -> None:
+    old = SimpleNamespace(reward_funcs=[correct], reward_weights=[0.5])
+    assert detect(old).form.name == "verifiers"
+    assert ask(old) == {"score": [0.5, None, 0.5], "correct": [1.0, None, 1.0]}
+
+
+def test_a_column_may_be_called_input_and_the_state_has_the_row() -> None:
+    def reads(input: str, state: dict[str, Any]) -> float:
+        return float(input == "i" and state["input"] == {"input": "i"} and state["completion"] is not None)
+
+    assert ask(reads, with_columns(CHATS, input=["i"]))["score"] == [1.0]

@@ -9,6 +9,7 @@ import pytest
 
 from concord.core.errors import BatchError, ConfigError, MissingColumn
 from concord.rewards.batch import RewardBatch
+from concord.rewards.forms.detect import detect
 from concord.rewards.forms.form import Unreadable
 from concord.rewards.forms.verl import Verl, VerlBatched
 from tests.rewards.forms.asking import ANSWERS, CHATS, ask, with_columns
@@ -139,24 +140,79 @@ def test_batched_entries_may_be_of_different_kinds() -> None:
     assert columns["length_score"] == [None, None, 0]
 
 
-@pytest.mark.parametrize("value", [{"acc": 1}, {}, [1.0], (1.0, 2.0), [1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("value", [{"acc": 1}, {}, [1.0, 2.0], (1.0, 2.0), [1, 2, 3, 4, 5]])
 def test_what_one_completion_cannot_score(value: Any) -> None:
     with pytest.raises(Unreadable, match=r"returned .*'score'"):
         Verl().read(value, 1)
 
 
-@pytest.mark.parametrize("value", [[1.0, 2.0], 1.0, {"score": [1.0] * 3}, [[1.0]] * 3])
+@pytest.mark.parametrize("value", [[1.0, 2.0], 1.0, {"score": [1.0] * 3}, [[1.0, 2.0]] * 3])
 def test_what_many_completions_cannot_score(value: Any) -> None:
     with pytest.raises(Unreadable, match="returned"):
         VerlBatched().read(value, 3)
 
 
 def test_a_function_that_needs_what_verl_does_not_pass() -> None:
-    def grade(predict_str: str, ground_truth: str) -> float:
+    def grade(predicted: str, ground_truth: str) -> float:
         return 0.0
 
-    with pytest.raises(
-        ConfigError, match=r"grade\(\) needs 'predict_str', which verl does not pass; .*or a value under"
-    ):
+    with pytest.raises(ConfigError, match=r"grade\(\) needs 'predicted', which verl does not pass; .*or a value under"):
         Verl().bind(grade, {})
     assert ask(lambda solution_str, ground_truth, tag: tag, tag="x") == {"score": ["x"] * 3}
+
+
+def geo3k(predict_str: str, ground_truth: str, use_boxed: bool = True) -> float:
+    return float(predict_str == ground_truth)
+
+
+def math_verify(model_output: str, ground_truth: str, timeout_score: float = 0) -> float:
+    return float(model_output == ground_truth)
+
+
+def prime_code(completion: str, test_cases: str, continuous: bool = False) -> tuple[bool, list[str]]:
+    return completion == test_cases, ["metadata"]
+
+
+def in_parallel(model_outputs: list[str], ground_truths: list[str], timeout: int = 20) -> list[float]:
+    return [float(output == truth) for output, truth in zip(model_outputs, ground_truths, strict=True)]
+
+
+@pytest.mark.parametrize("function", [geo3k, math_verify, prime_code, in_parallel])
+def test_the_names_of_verls_own_scorers(function: Any) -> None:
+    assert detect(function).form.name == "verl"
+    assert ask(function) == {"score": [1.0, 0.0, 1.0]}
+
+
+def test_of_a_tuple_with_reasons_the_first_entry_counts() -> None:
+    assert Verl().read((True, False, "42"), 1) == {"score": [True]}
+    with pytest.raises(Unreadable):
+        Verl().read((1.0, 0.5), 1)
+
+
+def test_a_column_of_json_texts_is_read() -> None:
+    assert ask(compute_score, with_columns(CHATS, reward_model=['{"ground_truth": "2"}']))["score"] == [1.0]
+    with pytest.raises(BatchError, match="has no 'ground_truth': 'rule'"):
+        ask(compute_score, with_columns(CHATS, reward_model=["rule"]))
+
+
+def easyr1(reward_input: dict[str, Any], weight: float = 1.0) -> dict[str, float]:
+    right = float(reward_input["response"] == reward_input["ground_truth"])
+    return {"overall": weight * right + reward_input["response_length"], "accuracy": right}
+
+
+def easyr1_batched(reward_inputs: list[dict[str, Any]], weight: float = 1.0) -> list[dict[str, float]]:
+    return [easyr1(entry, weight) for entry in reward_inputs]
+
+
+@pytest.mark.parametrize("function", [easyr1, easyr1_batched])
+def test_easyr1_hands_over_mappings(function: Any) -> None:
+    assert detect(function).form.name == "easyr1"
+    assert ask(function) == {"overall": [2.0, 2.0, 2.0], "accuracy": [1.0, 0.0, 1.0]}
+    assert ask(function, weight=5.0)["overall"] == [6.0, 2.0, 6.0]
+    with pytest.raises(ConfigError, match="takes no option 'wieght'; did you mean 'weight'"):
+        ask(function, wieght=1.0)
+
+
+def test_easyr1_trains_on_overall() -> None:
+    with pytest.raises(Unreadable, match="a mapping without 'overall'"):
+        ask(lambda reward_input: {"accuracy": 1.0})

@@ -364,6 +364,6 @@ def test_trl_takes_a_judge_as_it_is(server: Served) -> None:
 
     given = Rewards([judge(server, name="helpful")], ConcordConfig(output_dir="unused", use_cpu=True, report_to=[]))
     (function,) = given.functions
-    state = type("State", (), {"global_step": 0})
-    scores = function(prompts=["?", "?"], completions=["a", "b"], completion_ids=[[1], [2]], trainer_state=state)
+    hooks = {"trainer_state": type("State", (), {"global_step": 0}), "log_extra": lambda name, values: None}
+    scores = function(prompts=["?", "?"], completions=["a", "b"], completion_ids=[[1], [2]], **hooks)
     assert (function.__name__, scores) == ("helpful", [pytest.approx(6 / 9)] * 2)

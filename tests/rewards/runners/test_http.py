@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gc
 import gzip
 import json
 import sys
@@ -108,13 +109,27 @@ def test_answers_are_in_the_order_of_the_calls(serve: Callable[..., Server]) -> 
     assert [reply.value for reply in ask(server.url, count=12)] == [{"rewards": [float(i)]} for i in range(12)]
 
 
-def test_connections_are_reused_within_a_run(serve: Callable[..., Server]) -> None:
+def test_connections_are_reused_from_batch_to_batch(serve: Callable[..., Server]) -> None:
     server = serve()
     calls = [Call({"queries": [str(i)], "prompts": ["?"], "labels": [0]}, 1) for i in range(8)]
     runner = Inline(HttpReward(server.url), concurrency=1)
     for _ in range(2):
         assert all(reply.status is None for reply in runner.run(calls))
-    assert len(server.connections) == 2
+    runner.close()
+    assert len(server.connections) == 1
+
+
+def test_connections_end_with_whoever_asked(serve: Callable[..., Server]) -> None:
+    """Also where nobody closes the runner, and reward and runner are collected together."""
+    reward = HttpReward(serve().url)
+    held: list[Any] = [reward, Inline(reward)]
+    held.append(held)
+    held[1].run([Call({"queries": ["1"], "prompts": ["?"], "labels": [0]}, 1)])
+    (client,) = reward._clients.values()
+    assert not client.is_closed
+    del reward, held
+    gc.collect()
+    assert client.is_closed
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from concord.core.status import FAILED
 from concord.rewards.call import Reply
-from concord.rewards.runners.answer import Answer
+from concord.rewards.runners.answer import Answer, NoAnswer
 from concord.rewards.runners.boot import defer
 from concord.rewards.runners.packing import Unsendable, pack_arguments, pack_data, unpack_arguments, unpack_data
 from concord.rewards.runners.plain import NotPlain, plain
@@ -82,18 +82,36 @@ def nested(depth: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (Decimal("0.5"), "result is of type Decimal"),
+        (1j, "result is of type complex"),
         ({"scores": (1, {2})}, "result['scores'][1] is of type set"),
         ([1, iter(())], "result[1] is of type tuple_iterator"),
         ({(1, object()): 2}, "a key of result[1] is of type object"),
         (nested(100_000), "is nested too deeply"),
     ],
-    ids=["decimal", "set", "iterator", "key", "deep"],
+    ids=["complex", "set", "iterator", "key", "deep"],
 )
 def test_what_is_not_plain_is_named(value: Any, message: str) -> None:
     with pytest.raises(NotPlain) as error:
         plain(value, "result")
     assert str(error.value).endswith(message)
+
+
+def test_decimal_numbers_are_numbers() -> None:
+    assert plain([Decimal("0.5"), {"score": Decimal(2)}]) == [0.5, {"score": 2.0}]
+    assert math.isnan(plain(Decimal("sNaN")))
+
+
+def test_forged_answers_are_no_answers() -> None:
+    well = Answer(Reply(1.0), {}).pack()
+    assert Answer.unpack(well).reply.value == 1.0
+    forged = [
+        b"", b"nonsense", well[:-3], pickle.dumps(print), pack_data(None), pack_data((1, 2)),
+        pack_data((1.0, "scored", None, None, None, {})), pack_data((1.0, None, 3, None, None, {})),
+        pack_data((1.0, None, None, None, None, [])),
+    ]  # fmt: skip
+    for body in forged:
+        with pytest.raises(NoAnswer, match="the worker sent what is not an answer"):
+            Answer.unpack(body)
 
 
 def test_nan_and_infinities_are_numbers() -> None:

@@ -22,6 +22,10 @@ CONTEXT = ("trainer_state", "log_extra", "log_metric", "environments")
 """What TRL hands to reward functions beside completions and columns."""
 
 
+TABLE = ("step", "prompt", "completion", "advantage")
+"""The columns of TRL's table of completions that a reward must not replace."""
+
+
 class Rewards:
     """What a trainer does with its rewards.
 
@@ -34,6 +38,7 @@ class Rewards:
         functions: for ``GRPOTrainer``. The first one that it calls asks all rewards, so that those that wait for
             others wait at the same time; each hands out its own scores.
         names: K, as TRL has them; known from :meth:`settle` on.
+        logged: the columns that functions gave beside scores for the last batch, as they are named in TRL's log.
         gates: see :class:`concord.rewards.gate.Gates`.
     """
 
@@ -48,15 +53,22 @@ class Rewards:
         for reward in named:
             whole_rollouts_only(reward.name, reward.turns)
         self._set = whole or RewardSet(named)
+        self._is_own = whole is None
         self._weighed = {reward.name for reward in listed if isinstance(reward, NamedReward)}
         self._args = args
         self._scored: Scored | None = None
+        self.logged: set[str] = set()
         self.functions = [self._hand_out(r, named[0]) if isinstance(r, NamedReward) else r for r in mine]
 
     @property
     def noise_floor(self) -> dict[str, float]:
         """As :attr:`RewardSet.noise_floor`."""
         return self._set.noise_floor
+
+    def tell(self) -> None:
+        """Say how many scores were lost, unless a :class:`RewardSet` was given: whoever made it closes it."""
+        if self._is_own:
+            self._set.failures.tell()
 
     def settle(self, names: Sequence[str]) -> None:
         """Take the names that TRL has given its models, and check all that names are used for.
@@ -93,25 +105,47 @@ class Rewards:
     def judge(self, statuses: Tensor) -> None:
         """Stop the run, in all processes at once, where a reward has failed more often than it may.
 
+        Also agree on which columns were logged.
+
         Args:
             statuses: ``[N, K]``, gathered.
 
         Raises:
             RewardError: as :func:`concord.rewards.judge.judge`.
         """
+        self.logged = set(gather_object(sorted(self.logged)))
         columns = dict(zip(self.names, statuses.T.tolist(), strict=True))
         counts = {name: Counter(STATUSES[code] for code in column) for name, column in columns.items()}
         scored = self._scored or Scored({}, {}, {}, {})
         if any(count.keys() & set(FAULTS) for count in counts.values()):
-            errors = {name: text for part in reversed(gather_object([scored.errors])) for name, text in part.items()}
-            judge(self._set.rewards, counts, dataclasses.replace(scored, errors=errors))
+            errors: dict[str, str] = {}
+            places: dict[str, str] = {}
+            for said, at in reversed(gather_object([(scored.errors, scored.places)])):
+                errors |= said
+                places = {name: place for name, place in places.items() if name not in said} | at
+            judge(self._set.rewards, counts, dataclasses.replace(scored, errors=errors, places=places))
+
+    def _noting(self, log_extra: Callable[[str, list[Any]], None]) -> Callable[[str, list[Any]], None]:
+        """TRL's hook, which writes down under which names it is called for this batch."""
+        self.logged = set()
+
+        def noting(column: str, values: list[Any]) -> None:
+            log_extra(column, values)
+            self.logged.add(column)
+
+        return noting
 
     def _hand_out(self, reward: NamedReward, first: NamedReward) -> Callable[..., Any]:
         def scores(prompts: Any, completions: Any, completion_ids: Any, **more: Any) -> list[float | None]:
             if reward is first:
                 context = {name: more.pop(name) for name in CONTEXT if name in more}
+                log_extra = context["log_extra"] = self._noting(context["log_extra"])
                 batch = RewardBatch(prompts, completions, completion_ids, more, context)
                 self._scored = self._set.score(batch, context["trainer_state"].global_step)
+                for name, column in self._scored.extra.items():
+                    free = f"extra_{name}" if name in (*TABLE, *self.names) else name
+                    if free not in self.logged:
+                        log_extra(free, column)
             assert self._scored is not None
             return self._scored.values[reward.name]
 

@@ -54,7 +54,9 @@ class ConcordTrainer(ScoringTrainer):
 
     Args:
         model, reward_funcs, and all others: as for ``GRPOTrainer``; ``reward_funcs`` may hold
-            :class:`concord.rewards.NamedReward` too.
+            :class:`concord.rewards.NamedReward` too. Such rewards say how many scores were lost at the end of
+            :meth:`train` and of :meth:`evaluate`; their workers live on for the next call, and end with the trainer
+            or with the process. A :class:`concord.rewards.RewardSet` in their place is yours to close.
         args: a :class:`ConcordConfig`.
         columns: functions by the name of a column that the method reads and no engine can know, such as ``answers``
             (:class:`concord.engines.trl.columns.Columns`). Those that the method does not read are not called.
@@ -267,6 +269,23 @@ class ConcordTrainer(ScoringTrainer):
         empty: list[int] = self._method.signal(judged, self._state).empty_groups.nonzero()[:, 0].tolist()
         return empty
 
+    # ---- The course of a training ----
+
+    def train(self, *given: Any, **options: Any) -> Any:
+        """Train as TRL does; at the end the rewards say how many of their scores were lost."""
+        try:
+            return super().train(*given, **options)
+        finally:
+            self._rewards.tell()
+
+    def evaluate(self, *given: Any, **options: Any) -> Any:
+        """Evaluate as TRL does; outside of a training, too, the rewards say how many of their scores were lost."""
+        try:
+            return super().evaluate(*given, **options)
+        finally:
+            if not self.is_in_train:
+                self._rewards.tell()
+
     # ---- The loss ----
 
     def _prepare_inputs(self, generation_batch: Any) -> rows.Batch:
@@ -353,8 +372,14 @@ class ConcordTrainer(ScoringTrainer):
             gated=self._rewards.gates.names,
             learner=self._learning and learner_metrics(self._method, self._learning.metrics, outcome),
             columns=self._dumped(batch),
+            extra=self._extra(len(batch.groups)),
             config_hash=self.args.config_hash,
         )
+
+    def _extra(self, count: int) -> dict[str, list[Any]]:
+        """What reward functions gave beside scores for the rollouts of this step, with TRL's ``log_extra`` or so."""
+        found = {name: list(self._logs["extra"][name])[-count:] for name in sorted(self._rewards.logged)}
+        return {name: column for name, column in found.items() if len(column) == count}
 
     def _dumped(self, batch: Rollouts) -> list[str]:
         """The columns that a learner, a function of the user's or a strategy has added, one entry a rollout."""

@@ -7,7 +7,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from concord.report.escaping import printable_lines
+from concord.core.printable import printable_lines
 
 MISSING = "\u2013"
 """Written for a number that could not be measured."""

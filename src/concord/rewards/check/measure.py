@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from concord.core.status import FAILED, FAULTS, TIMED_OUT
+from concord.core.status import ABSTAINED, FAILED, FAULTS, INVALID, TIMED_OUT
+from concord.rewards.asked import lacking
 from concord.rewards.batch import RewardBatch
-from concord.rewards.check.rows import is_chat, take, token_ids
+from concord.rewards.check.rows import is_chat, take, token_ids, uses_tools
 from concord.rewards.check.texts import Case, cases
 from concord.rewards.forms.detect import detect
 from concord.rewards.forms.form import Form, Unreadable
@@ -56,7 +57,7 @@ class Rounds:
         whole: all in one batch.
         again: the same.
         shuffled: in another order.
-        alone: one completion after the other; with a form for groups, one prompt.
+        alone: one completion after the other; of a reward that compares them, those of one prompt.
         halves: in two batches.
     """
 
@@ -73,6 +74,7 @@ class Measured:
 
     Attributes:
         form: how it is called, and how that was found out.
+        compares: whether it says of itself that it compares the completions of a batch.
         size: completions in the batch.
         chat: whether completions are messages.
         alone: one completion after the other, perhaps not all of them.
@@ -81,6 +83,7 @@ class Measured:
     """
 
     form: str
+    compares: bool
     size: int
     chat: bool
     alone: Round
@@ -91,7 +94,7 @@ class Measured:
 def steps(rewards: Sequence[NamedReward], batch: RewardBatch) -> int:
     """How often :func:`measure` asks, if all goes well."""
     pieces = len(_pieces(rewards, batch))
-    return 1 + pieces + 3 + min(2, pieces) + len(cases(is_chat(batch)))
+    return 1 + pieces + 3 + min(2, pieces) + len(cases(is_chat(batch)))  # with tools or without, as many
 
 
 def measure(rewards: Sequence[NamedReward], batch: RewardBatch, tick: Tick) -> Measured:
@@ -114,7 +117,8 @@ def measure(rewards: Sequence[NamedReward], batch: RewardBatch, tick: Tick) -> M
                 reward, on_error="abstain", max_failed=None, turns="sum" if reward.turns == "each" else reward.turns
             )
             for reward in rewards
-        ]
+        ],
+        say=lambda line: None,
     )
     try:
         return _Asker(asked, batch, tick).measured(_pieces(rewards, batch))
@@ -142,13 +146,27 @@ class _Asker:
         if not (_answered(alone) or _answered(whole)):
             return self._found(alone, None)
         again, other, parts = (self._round(rows) for rows in ([everything], [shuffled], [h for h in halves if h]))
-        return self._found(alone, Rounds(whole, again, other, alone, parts))
+        return self._found(alone, Rounds(whole, again, other, self._known(alone, whole), parts))
 
     def _found(self, alone: Round, rounds: Rounds | None) -> Measured:
         chat = is_chat(self._batch)
-        difficult = {case: self._case(case) for case in (cases(chat) if rounds else ())}
+        texts = cases(chat, uses_tools(self._batch)) if rounds else ()
+        difficult = {case: self._case(case) for case in texts}
         form = self._rewards.forms[self._rewards.names[0]]
-        return Measured(form, len(self._batch), chat, alone, rounds, difficult)
+        compares = self._rewards.rewards[0].source.group_relative
+        return Measured(form, compares, len(self._batch), chat, alone, rounds, difficult)
+
+    def _known(self, alone: Round, whole: Round) -> Round:
+        """What was said alone, had it been known then that there is such a key: its lack is an abstention."""
+        scores = dict(alone.scores)
+        for reward in self._rewards.rewards:
+            if reward.key is not None and any(score.status != INVALID for score in whole.scores[reward.name].values()):
+                unknown = lacking(reward.key, ())
+                scores[reward.name] = {
+                    row: Score(None, ABSTAINED) if (score.error or "").startswith(unknown) else score
+                    for row, score in scores[reward.name].items()
+                }
+        return replace(alone, scores=scores)
 
     def _round(self, pieces: Iterable[Sequence[int]], patience: float = math.inf) -> Round:
         found = Round({name: {} for name in self._rewards.names})
@@ -197,5 +215,5 @@ def _pieces(rewards: Sequence[NamedReward], batch: RewardBatch) -> list[list[int
     """The rows that are asked about alone: each, or those of each prompt where the function compares these."""
     source = rewards[0].source
     form: Form = detect(source.target, source.form).form
-    grouped = isinstance(form, SlimeGroup | VerifiersGroup)
+    grouped = source.group_relative or isinstance(form, SlimeGroup | VerifiersGroup)
     return by_prompt(batch.prompts) if grouped else [[row] for row in range(len(batch))]

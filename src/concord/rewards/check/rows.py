@@ -91,6 +91,14 @@ def is_chat(batch: RewardBatch) -> bool:
     return not all(isinstance(completion, str) for completion in batch.completions)
 
 
+def uses_tools(batch: RewardBatch) -> bool:
+    """Whether tools are used: there is a column ``tools``, a call of one, or an answer of one."""
+    if any(batch.columns.get("tools") or ()):
+        return True
+    messages = (m for chat in (*batch.prompts, *batch.completions) if not isinstance(chat, str) for m in chat)
+    return any(message.get("tool_calls") or message.get("role") == "tool" for message in messages)
+
+
 def token_ids(completion: Completion) -> list[int]:
     """Bytes in the place of tokens.
 

@@ -29,8 +29,10 @@ class Case:
     verdict: str = FAULT
 
 
-def cases(chat: bool) -> list[Case]:
+def cases(chat: bool, tools: bool = False) -> list[Case]:
     """All of them; as messages for a function that is given ``chat``.
+
+    A message that calls a tool has no text. Where the data use ``tools`` a policy writes it; elsewhere it cannot.
 
     Example:
         >>> [case.name for case in cases(chat=False)][:3]
@@ -40,7 +42,8 @@ def cases(chat: bool) -> list[Case]:
     if not chat:
         return texts
     call: dict[str, Any] = {"type": "function", "function": {"name": "find", "arguments": {}}}
-    silent = Case("empty", "a tool call without text", [{"role": "assistant", "content": None, "tool_calls": [call]}])
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    silent = Case("empty", "a tool call without text", [message], FAULT if tools else WARNING)
     spoken = [
         Case(case.check, case.name, [{"role": "assistant", "content": case.completion}], case.verdict) for case in texts
     ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from concord.core.errors import ConfigError, nearest
+from concord.rewards.forms.environment import Environment
 from concord.rewards.forms.form import Form
 from concord.rewards.forms.openrlhf import OpenRLHF
 from concord.rewards.forms.parameters import as_function, title
+from concord.rewards.forms.single import RLLM, AReaL, Nemo, mapped
 from concord.rewards.forms.slime import Slime
 from concord.rewards.forms.swift import Swift
 from concord.rewards.forms.trl import TRL
 from concord.rewards.forms.verifiers import Verifiers
-from concord.rewards.forms.verl import Verl
+from concord.rewards.forms.verl import EasyR1, Verl
 
 
 class Recognised(Form, Protocol):
@@ -44,35 +47,44 @@ class Detected(NamedTuple):
         return f"{self.form.name} ({self.reason})"
 
 
-_FORMS: dict[str, Recognised] = {form.name: form for form in (TRL(), Verl(), OpenRLHF(), Swift(), Slime(), Verifiers())}
-_ALIASES = {"miles": "slime", "ms-swift": "swift"}
+_EVERY: tuple[Recognised, ...] = (
+    TRL(), Verl(), OpenRLHF(), Swift(), Slime(), Verifiers(), EasyR1(), AReaL(), RLLM(), Nemo(), Environment(),
+)  # fmt: skip
+_FORMS = {form.name: form for form in _EVERY}
+_ALIASES = {"miles": "slime", "ms-swift": "swift", "nemo-rl": "nemo"}
+
+Stated = str | Mapping[str, str]
+"""A framework's name; or names of one's own, see :class:`concord.rewards.forms.single.Mapped`."""
 
 
 def forms() -> list[str]:
     """What ``form:`` may say.
 
     Example:
-        >>> forms()
-        ['trl', 'verl', 'openrlhf', 'swift', 'slime', 'verifiers', 'miles', 'ms-swift']
+        >>> forms()  # doctest: +NORMALIZE_WHITESPACE
+        ['trl', 'verl', 'openrlhf', 'swift', 'slime', 'verifiers', 'easyr1', 'areal', 'rllm', 'nemo', 'nemo-env',
+        'miles', 'ms-swift', 'nemo-rl']
     """
     return [*_FORMS, *_ALIASES]
 
 
-def get(name: str) -> Form:
-    """The form of a name, to bind a function with; :func:`detect` also says whether one call scores one or many.
+def get(name: Stated) -> Form:
+    """The form of a name, or of names of one's own, to bind a function with.
+
+    :func:`detect` also says whether one call scores one or many.
 
     Raises:
         ConfigError: there is none; names the nearest.
     """
-    return _named(name)
+    return _named(name) if isinstance(name, str) else mapped(name)
 
 
-def detect(target: Any, name: str | None = None) -> Detected:
+def detect(target: Any, name: Stated | None = None) -> Detected:
     """The form of a reward function, and why; with ``name``, which of that name's.
 
     Args:
         target: a function, an object with ``__call__``, one of ms-swift's classes, or a Rubric of verifiers'.
-        name: a form that was stated; None = it is to be found.
+        name: a form that was stated, or the names of its parameters; None = it is to be found.
 
     Raises:
         ConfigError: no form of that name; or its parameters' names are those of no form, or of several.
@@ -84,6 +96,9 @@ def detect(target: Any, name: str | None = None) -> Detected:
         >>> print(detect(lambda answer, **_: answer, "trl"))
         trl (as stated)
     """
+    if isinstance(name, Mapping):
+        own = mapped(name)
+        return Detected(own, own.reason)
     if name is not None:
         return Detected(_named(name).of(target), "as stated")
     fitting = [(form, reason) for form in _FORMS.values() if (reason := form.fits(target))]
@@ -94,7 +109,10 @@ def detect(target: Any, name: str | None = None) -> Detected:
         which = " or ".join(f"{form.name} ({reason})" for form, reason in fitting)
         raise ConfigError(f"{_shown(target)} may be {which}; state which, as form: {fitting[0][0].name}")
     known = "; ".join(f"{form.name}: {form.signature}" for form in _FORMS.values())
-    raise ConfigError(f"the form of {_shown(target)} is none that is known; state it with form:, one of {known}")
+    raise ConfigError(
+        f"the form of {_shown(target)} is none that is known; state it with form:, one of {known}; or say which "
+        "parameter gets what, as form: {prompt: question, response: action, answer: truth}"
+    )
 
 
 def _named(name: str) -> Recognised:

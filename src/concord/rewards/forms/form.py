@@ -17,7 +17,7 @@ class Form(Protocol):
     """One framework's reward signature.
 
     Attributes:
-        name: ``trl``, ``verl``, ...; what ``form:`` in a configuration says.
+        name: ``trl``, ``verl``, ...; what ``form:`` in a configuration says. ``mapped`` where it names parameters.
         framework: the framework's name in full, for messages.
         whole: True if one call scores many completions, False if it scores one.
     """

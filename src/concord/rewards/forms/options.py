@@ -49,16 +49,21 @@ def with_options(
 
 
 def instance(cls: type, options: Mapping[str, Any]) -> Any:
-    """An object of a class: options that ``__init__`` names go there, all others become attributes of its ``args``.
+    """An object of a class: options that ``__init__`` names go there, all others to its ``args`` or ``cfg``.
+
+    ``args`` has them as attributes; ``cfg``, NeMo-RL's, is a dict of them.
 
     Raises:
         ConfigError: an option for which there is neither, or the class raises.
     """
-    names = [name for name in by_keyword(cls) if name != "args"]
+    settings = next((name for name in ("args", "cfg") if name in by_keyword(cls)), None)
+    if settings in options:  # it is given whole
+        settings = None
+    names = [name for name in by_keyword(cls) if name != settings]
     arguments = {name: value for name, value in options.items() if name in names}
     others = {name: value for name, value in options.items() if name not in names}
-    if "args" in by_keyword(cls):
-        arguments["args"] = Arguments(**others)
+    if settings is not None:
+        arguments[settings] = Arguments(**others) if settings == "args" else others
     elif others:
         name = next(iter(others))
         raise ConfigError(f"{cls.__name__}() takes no option {name!r}{nearest(name, names)}")

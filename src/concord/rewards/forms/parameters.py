@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from concord.core.errors import ConfigError, MissingColumn, nearest
@@ -27,6 +27,26 @@ def as_function(target: Any) -> RewardFunction:
         raise ConfigError(f"{target!r} is a {type(target).__name__}, not a function; name a function or an instance")
     function: RewardFunction = target if inspect.isroutine(target) else target.__call__
     return function
+
+
+def returning(function: RewardFunction, make: Callable[[Any], Any]) -> RewardFunction:
+    """``function``, of whose result ``make`` makes plain data where the function runs; a coroutine function stays one.
+
+    It keeps name and parameters. A framework's own classes could not be sent from a worker.
+    """
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def later(*args: Any, **kwargs: Any) -> Any:
+            return make(await function(*args, **kwargs))
+
+        return later
+
+    @functools.wraps(function)
+    def now(*args: Any, **kwargs: Any) -> Any:
+        return make(function(*args, **kwargs))
+
+    return now
 
 
 def name_of(function: Any) -> str:

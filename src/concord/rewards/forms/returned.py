@@ -12,6 +12,10 @@ MAIN = "score"
 """The name of the main column, where the framework has none of its own."""
 
 
+MAINS = (MAIN, "reward", "rewards", "overall")
+"""Names under which the main score stands among several, in the order in which they are looked for."""
+
+
 def shown(value: Any) -> str:
     """A value and its type, shortened, for a message."""
     return f"{reprlib.repr(value)} ({type(value).__name__})"
@@ -54,3 +58,40 @@ def joined(rows: Sequence[Mapping[str, Any]], main: str = MAIN) -> dict[str, lis
     """
     names = dict.fromkeys((main, *(name for row in rows for name in row)))
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def joined_by_name(values: Sequence[Any]) -> dict[str, list[Any]]:
+    """What was returned for each completion, a score or a mapping of several, as columns, the main one first.
+
+    Of several names the main one is ``score``, else ``reward``, ``rewards`` or ``overall``, else the only one. Where
+    none of these is there, ``score`` holds the mappings, which are no scores: ``key:`` says which.
+
+    Example:
+        >>> joined_by_name([0.5]), joined_by_name([{"fmt": 1.0, "reward": 0.0}, None])
+        ({'score': [0.5]}, {'reward': [0.0, None], 'fmt': [1.0, None]})
+    """
+    mappings = [value for value in values if isinstance(value, Mapping)]
+    main = _main(dict.fromkeys(name for mapping in mappings for name in mapping))
+    name = MAIN if main is None else main
+    several = [{MAIN: dict(value), **value} if main is None else value for value in mappings]
+    rows = iter(several)
+    return joined([next(rows) if isinstance(value, Mapping) else {name: value} for value in values], name)
+
+
+def columns_of(value: Mapping[str, Any], size: int) -> dict[str, list[Any]]:
+    """What was returned for many completions as a list for each name, the main one first, as in :func:`joined_by_name`.
+
+    Raises:
+        Unreadable: an entry is no list, or one of another length.
+    """
+    columns = {str(name): entries(column, size) for name, column in value.items()}
+    main = _main(columns)
+    if main is not None:
+        return {main: columns[main], **columns}
+    rows: list[Any] = [{name: column[index] for name, column in columns.items()} for index in range(size)]
+    return {MAIN: rows, **columns}
+
+
+def _main(named: Mapping[str, Any]) -> str | None:
+    found = next((name for name in MAINS if name in named), None)
+    return next(iter(named)) if found is None and len(named) == 1 else found

@@ -47,7 +47,7 @@ class Part:
 
     def unknown(self, rollouts: Sequence[Rollout]) -> list[str]:
         """The names that it reads and neither a rollout nor the Rubric knows."""
-        known = {*self.facts(rollouts), *self.objects}
+        known = {*self.facts([with_state(rollout) for rollout in rollouts]), *self.objects}
         return [name for name in required(self.function) if name not in known]
 
     async def score(self, rollouts: Sequence[Rollout], which: Sequence[int]) -> Any:
@@ -56,10 +56,23 @@ class Part:
         return await settled(self.function(**taken(self.function, {**facts, **self.objects})))
 
 
+_LISTS = (("funcs", "weights"), ("reward_funcs", "reward_weights"))
+
+
 def is_rubric(target: Any) -> bool:
     """A Rubric or RubricGroup by its attributes: functions and weights, or further Rubrics."""
-    funcs, weights, rubrics = (isinstance(getattr(target, n, None), list) for n in ("funcs", "weights", "rubrics"))
-    return (funcs and weights) or rubrics
+    if inspect.isclass(target):
+        return False
+    return _listed(target) is not None or isinstance(getattr(target, "rubrics", None), list)
+
+
+def _listed(rubric: Any) -> tuple[list[Any], list[Any]] | None:
+    """The functions and the weights of a Rubric, under whichever names its version has for them."""
+    for functions, weights in _LISTS:
+        found = getattr(rubric, functions, None), getattr(rubric, weights, None)
+        if isinstance(found[0], list) and isinstance(found[1], list):
+            return found[0], found[1]
+    return None
 
 
 def parts_of(rubric: Any) -> list[Part]:
@@ -83,10 +96,11 @@ def parts_of(rubric: Any) -> list[Part]:
 def _parts(rubric: Any) -> list[Part]:
     if isinstance(getattr(rubric, "rubrics", None), list):
         return [part for inner in rubric.rubrics for part in _parts(inner)]
-    if len(rubric.funcs) != len(rubric.weights):
-        raise ConfigError(f"a Rubric has {len(rubric.funcs)} functions and {len(rubric.weights)} weights")
+    functions, weights = _listed(rubric) or ([], [])
+    if len(functions) != len(weights):
+        raise ConfigError(f"a Rubric has {len(functions)} functions and {len(weights)} weights")
     objects = {"parser": getattr(rubric, "parser", None) or Parser(), **getattr(rubric, "class_objects", {})}
-    pairs = zip(map(as_function, rubric.funcs), rubric.weights, strict=True)
+    pairs = zip(map(as_function, functions), weights, strict=True)
     return [Part(name_of(function), function, weight, objects) for function, weight in pairs]
 
 
@@ -96,6 +110,7 @@ async def score(parts: Sequence[Part], rollouts: Sequence[Rollout]) -> list[dict
     Functions go in order, and those of one rollout share its state. The sum is None where one abstains that has a
     weight; there verifiers counts 0, as it does for one that raises.
     """
+    rollouts = [with_state(rollout) for rollout in rollouts]
     together = any(part.coroutine for part in parts) and len(rollouts) > 1
     rows: list[dict[str, Any]] = [{MAIN: 0.0} for _ in rollouts]
     for part in parts:
@@ -109,6 +124,14 @@ async def score(parts: Sequence[Part], rollouts: Sequence[Rollout]) -> list[dict
             row[part.name] = value
             row[MAIN] = _added(row[MAIN], value, part.weight)
     return rows
+
+
+def with_state(rollout: Rollout) -> Rollout:
+    """The facts about a rollout, and once more as the state, which the functions of a Rubric share.
+
+    Put together where the functions run, so that there they are the same messages.
+    """
+    return {**rollout["facts"], "state": {**rollout["facts"], "input": rollout["input"]}}
 
 
 def _added(total: Any, value: Any, weight: float) -> Any:

@@ -11,7 +11,7 @@ from concord.rewards.call import Call, RewardFunction
 from concord.rewards.forms.options import with_options
 from concord.rewards.forms.parameters import as_function, check_columns, check_takes, no_column, taken, title
 from concord.rewards.forms.recognise import found, names, orm_base, takes_rest
-from concord.rewards.forms.returned import MAIN, entries
+from concord.rewards.forms.returned import columns_of, entries, joined_by_name
 
 _GROUPS = {"states", "answers", "infos", "tasks"}
 """Plural names by which verifiers' group functions are known."""
@@ -24,6 +24,9 @@ class TRL:
     tokens are known; the data's columns; ``trainer_state``, ``log_extra`` and ``log_metric`` if the engine has them.
     None abstains. An option takes the place of a column of its name.
 
+    Several scores at once, which TRL does not know, are a mapping of lists (``{"format": [...], "brief": [...]}``) or a
+    list of mappings. The main one is ``score``, else ``reward``, ``rewards`` or ``overall``, else the only one.
+
     Source: ``GRPOTrainer._calculate_rewards`` of TRL 1.16.
     """
 
@@ -35,6 +38,8 @@ class TRL:
     def fits(self, target: Any) -> str | None:
         """A parameter ``completions`` or ``completion_ids``; no ORM of ms-swift's, no group function of verifiers'."""
         there, open_ended = set(names(target)), takes_rest(target)
+        if there & {"prompt", "prompt_ids"} and "completions" in there:  # AReaL's, of one completion
+            return None
         if orm_base(target) or "states" in there or (there & _GROUPS and not open_ended):
             return None
         reason = found(target, "completions", "completion_ids")
@@ -65,7 +70,7 @@ class TRL:
         return Call(taken(function, known), len(batch))
 
     def read(self, value: Any, size: int) -> Mapping[str, Sequence[Any]]:
-        """A list, array or tensor of ``size`` entries, as the column ``score``; or several of them by name."""
-        if isinstance(value, Mapping) and value:
-            return {str(name): entries(column, size) for name, column in value.items()}
-        return {MAIN: entries(value, size)}
+        """A list, array or tensor of ``size`` entries, as the column ``score``; or several columns by name."""
+        if isinstance(value, Mapping):
+            return columns_of(value, size)
+        return joined_by_name(entries(value, size))

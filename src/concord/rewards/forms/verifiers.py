@@ -1,4 +1,4 @@
-"""verifiers' form (v0): functions that ask by name for what they read, alone or in a Rubric."""
+"""verifiers' form: functions that ask by name for what they read, alone or in a Rubric."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from concord.rewards.forms.parser import Parser
 from concord.rewards.forms.recognise import found, names, takes_rest
 from concord.rewards.forms.returned import MAIN, entries, joined
 from concord.rewards.forms.rubric import PLURAL, Part, Rollout, is_rubric, parts_of, score
+from concord.rewards.forms.verl import is_prime_code
 
 _MANY = {*PLURAL.values()}
 _NAMES = (*PLURAL, *PLURAL.values(), "parser")
@@ -35,8 +36,8 @@ class Verifiers:
 
     A Rubric gives the column ``score``, the weighted sum, and one for each function under its name.
 
-    Source: ``Rubric`` of verifiers 0.1.9 and 0.3. There a function that raises scores 0; here it has failed, and all
-    of the rollout's scores with it.
+    Source: ``Rubric`` of verifiers 0.1.5 (``reward_funcs``), 0.1.9 (``funcs``) and 0.3. There a function that raises
+    scores 0; here it has failed, and all of the rollout's scores with it.
     """
 
     name: ClassVar[str] = "verifiers"
@@ -49,6 +50,8 @@ class Verifiers:
         if is_rubric(target):
             return f"{type(target).__name__} of {', '.join(part.name for part in parts_of(target))}"
         there = set(names(target))
+        if is_prime_code(target) or ("completions" in there and there & {"prompt", "prompt_ids"}):  # verl's, AReaL's
+            return None
         many = there & (_MANY - {"prompts", "completions"}) or (there <= {*_MANY, "parser"} and not takes_rest(target))
         one = there & {"completion", "state"}
         return found(target, *_NAMES) if one or (many and there & {"completions", "states"}) else None
@@ -102,7 +105,7 @@ def _rollout(batch: RewardBatch, index: int) -> Rollout:
         "info": _info(row.get("info")),
         "task": row.get("task", "default"),
     }
-    return {**facts, "state": {**facts, "input": row}}
+    return {"facts": facts, "input": row}
 
 
 def _info(entry: Any) -> Any:

@@ -123,9 +123,9 @@ def from_environment(name: str, reference: str) -> str:
     variable = _variable(name, reference)
     secret = os.environ.get(variable, "").strip()
     if not secret:
-        raise ConfigError(f"{name}: the environment variable {variable} is not set")
+        raise ConfigError(f"for {name}, the environment variable {variable} is not set")
     if not (secret.isascii() and secret.isprintable()):
-        raise ConfigError(f"{name}: the environment variable {variable} holds characters that no header takes")
+        raise ConfigError(f"for {name}, the environment variable {variable} holds characters that no header takes")
     revealed(reference)  # from now on no message shows it
     return secret
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Mapping
+import os
+import sysconfig
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from concord.core.errors import RewardTimeout
@@ -30,22 +34,33 @@ def is_async(function: RewardFunction) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def call_plain(function: RewardFunction, arguments: Mapping[str, Any]) -> Reply:
+Prepare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""What is made of the arguments before a call; if it raises, the call has failed."""
+
+
+def as_they_are(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments: what came from another process is the function's own already."""
+    return arguments
+
+
+def call_plain(function: RewardFunction, arguments: Mapping[str, Any], prepare: Prepare = as_they_are) -> Reply:
     """What came of a call of a plain function; KeyboardInterrupt goes through."""
     try:
-        return Reply(function(**arguments))
+        return Reply(function(**prepare(arguments)))
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         return raised(error)
 
 
-async def call_async(function: RewardFunction, arguments: Mapping[str, Any], limit: float | None) -> Reply:
+async def call_async(
+    function: RewardFunction, arguments: Mapping[str, Any], limit: float | None, prepare: Prepare = as_they_are
+) -> Reply:
     """What came of a call of a coroutine function that may take ``limit`` seconds; KeyboardInterrupt goes through.
 
     The limit works where the coroutine awaits something. One that is cancelled and answers all the same is late.
     """
     try:
         async with asyncio.timeout(limit) as scope:
-            reply = Reply(await function(**arguments))
+            reply = Reply(await function(**prepare(arguments)))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():  # the whole run is being called off
@@ -69,7 +84,28 @@ def raised(error: BaseException) -> Reply:
         text = ""
     name = type(error).__name__
     status = TIMED_OUT if isinstance(error, RewardTimeout) else FAILED
-    return Reply(status=status, error=f"{name}: {text}" if text else name, exception=error)
+    return Reply(status=status, error=f"{name}: {text}" if text else name, exception=error, place=place_of(error))
+
+
+def place_of(error: BaseException) -> str | None:
+    """Return where an exception was raised, ``file:line in function``; None where nobody knows.
+
+    This is the innermost frame of the user's: neither Concord's, nor of an installed library that it called. Where
+    there is no such frame it is the innermost one.
+    """
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in every if not frame.filename.startswith(_OURS)] or every
+    users = [frame for frame in frames if not frame.filename.startswith(("<", _STDLIB)) and _SITE not in frame.filename]
+    for frame in reversed(users or frames):
+        return f"{frame.filename}:{frame.lineno} in {frame.name}"
+    return None
+
+
+_OURS = tuple(str(Path(__file__).parents[1] / room) for room in ("forms", "runners"))
+"""What is between the caller and every function."""
+
+_STDLIB = sysconfig.get_path("stdlib")
+_SITE = f"{os.sep}site-packages{os.sep}"
 
 
 def late(limit: float) -> Reply:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from concord.core.status import FAILED
 from concord.rewards.call import Call, Reply
-from concord.rewards.runners.answer import Answer
+from concord.rewards.runners.answer import Answer, NoAnswer
 from concord.rewards.runners.calling import unfinished
 from concord.rewards.runners.hooks import portable
 from concord.rewards.runners.packing import Unsendable, pack_arguments
@@ -119,12 +119,12 @@ class Dispatch:
     async def _make(self, worker: Worker, index: int) -> None:
         try:
             body = pack_arguments(portable(self._calls[index].arguments))
-        except Unsendable as error:
+        except (Unsendable, RecursionError) as error:
             self._answers[index] = Answer(Reply(status=FAILED, error=str(error)), {})
         else:
             packed = await worker.ask(index, body)
             if packed is not None:
-                self._answers[index] = Answer.unpack(packed)
+                self._answers[index] = self._read(worker, packed)
             elif worker.suspects == {index} and worker.loss is not None:
                 self._answers[index] = Answer(worker.loss, {})
             elif index in worker.suspects:
@@ -132,3 +132,11 @@ class Dispatch:
             else:
                 self._waiting.append(index)
         self._news.set()
+
+    @staticmethod
+    def _read(worker: Worker, packed: bytes) -> Answer:
+        try:
+            return Answer.unpack(packed)
+        except NoAnswer as error:
+            worker.distrust(str(error))
+            return Answer(Reply(status=FAILED, error=str(error)), {})

@@ -74,7 +74,7 @@ class JsonServer:
         self._headers = {"Content-Type": "application/json", **(headers or {})}
         self._backoff = backoff
         self._timeout = timeout
-        self._clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
+        self._clients: dict[asyncio.AbstractEventLoop, httpx2.AsyncClient] = {}
 
     async def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> Any:
         """What the server answers to a body of JSON; with ``headers`` for this body alone.
@@ -140,15 +140,22 @@ class JsonServer:
             try:
                 yield
             finally:
+                _open.discard(end)
                 del self._clients[loop]
                 await client.aclose()
 
         if loop not in self._clients:
             # Attempts have a limit of their own, and the runner says how many there are at once.
             client = httpx2.AsyncClient(timeout=None, limits=httpx2.Limits(), verify=_certificates())
-            self._clients[loop] = client, closing(client)
-            await anext(self._clients[loop][1])
-        return self._clients[loop][0]
+            self._clients[loop] = client
+            end = closing(client)
+            _open.add(end)
+            await anext(end)
+        return self._clients[loop]
+
+
+_open: set[AsyncGenerator[None, None]] = set()
+"""What closes clients at the end of their loop, held until then: their server may have been collected before."""
 
 
 class HttpReward(JsonServer):

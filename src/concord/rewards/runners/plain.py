@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+import math
 import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,8 +24,8 @@ class NotPlain(TypeError):
 def plain(value: Any, where: str = "") -> Any:
     """The same value in None, bool, int, float, str, bytes, list, tuple and dict alone.
 
-    Tensors and arrays become nested lists, their scalars numbers, other real numbers floats, subclasses what they
-    are a subclass of. A set has no order that two processes would agree on, and is refused.
+    Tensors and arrays become nested lists, their scalars numbers, decimal and other real numbers floats,
+    subclasses what they are a subclass of. A set has no order that two processes would agree on, and is refused.
 
     Args:
         value: what a reward function returned or logged.
@@ -59,6 +61,8 @@ def _plain(value: Any, where: str) -> Any:
             return exactly(value)
     if hasattr(value, "tolist"):  # a tensor, an array, or a scalar of theirs
         return _plain(value.tolist(), where)
-    if isinstance(value, numbers.Real):
+    if isinstance(value, decimal.Decimal) and value.is_snan():
+        return math.nan
+    if isinstance(value, numbers.Real | decimal.Decimal):
         return float(value)
     raise NotPlain(f"{where or 'it'} is of type {type(value).__name__}")

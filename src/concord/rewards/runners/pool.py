@@ -13,7 +13,7 @@ from concord.rewards.call import Call, Reply
 from concord.rewards.runners.answer import Answer
 from concord.rewards.runners.calling import raised
 from concord.rewards.runners.dispatch import Dispatch
-from concord.rewards.runners.event_loop import complete
+from concord.rewards.runners.event_loop import EventLoop
 from concord.rewards.runners.hooks import replay
 from concord.rewards.runners.packing import Unsendable, pack_arguments
 from concord.rewards.runners.process import ENDING, Worker
@@ -26,8 +26,9 @@ class Pool:
 
     A worker has one call of a plain function under way, or up to ``concurrency`` of a coroutine function. A call that
     is past its limit is answered ``TIMED_OUT``; if it does not end then, its worker is killed, with all that the worker
-    has started. A call whose worker dies is answered ``FAILED``. Other calls in that worker are made again: a call
-    that others could have harmed may so be made twice, and what comes of it does not depend on the number of workers.
+    has started (on Linux also what has a session of its own). A call whose worker dies is answered ``FAILED``. Other
+    calls in that worker are made again: a call that others could have harmed may so be made twice, and what comes of it
+    does not depend on the number of workers.
 
     Workers are started when they are first needed, by a fresh interpreter (no fork, no import of ``__main__``), live
     until :meth:`close`, and end by themselves if this process does. What they print goes to standard error.
@@ -62,6 +63,7 @@ class Pool:
             self._set_up = pack_arguments({"target": target, "limit": timeout})
         except Unsendable as error:
             raise ConfigError(f"{target!r}: {error}") from error
+        self._loop = EventLoop()
         self._workers: list[Worker | None] = [None] * workers
         self._running = threading.Lock()
         self._end = weakref.finalize(self, _end, self._workers, os.getpid())
@@ -75,13 +77,14 @@ class Pool:
         with self._running:
             if not self._end.alive:
                 raise RewardError("these workers have been closed; make a new pool")
-            answers = complete(Dispatch(calls, self._workers, self._set_up, self._limits).run())
+            answers = self._loop.complete(Dispatch(calls, self._workers, self._set_up, self._limits).run())
         return [_replayed(call, answer) for call, answer in zip(calls, answers, strict=True)]
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and what they have started."""
         with self._running:
             self._end()
+            self._loop.close()
 
 
 def _replayed(call: Call, answer: Answer) -> Reply:

@@ -17,7 +17,8 @@ from concord.core.status import FAILED, TIMED_OUT
 from concord.rewards.call import Reply
 from concord.rewards.runners import boot
 from concord.rewards.runners.answer import RemoteError
-from concord.rewards.runners.calling import late
+from concord.rewards.runners.calling import late, raised
+from concord.rewards.runners.offspring import MARK, kill_offspring, new_mark
 from concord.rewards.runners.packing import unpack_data
 from concord.rewards.runners.wire import Channel, Kind
 
@@ -54,10 +55,11 @@ class Worker:
         self.suspects: frozenset[int] = frozenset()
         self._limit = limit
         self._asked: dict[int, _Asked] = {}
+        self._mark = new_mark()
         self._socket, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = _start(theirs.fileno())
+                self._process = _start(theirs.fileno(), self._mark)
             except OSError:
                 self._socket.close()
                 raise
@@ -83,10 +85,18 @@ class Worker:
             raise NotStarted(f"a worker had not loaded the function after {START_LIMIT:g} s") from None
         if frame is None:
             raise NotStarted(f"a worker died while it loaded the function: {await self._ending()}")
-        if frame.kind is Kind.BROKEN:
-            error, text = unpack_data(frame.body)
-            raise NotStarted(f"a worker could not load the function: {error}", RemoteError(text))
-        self.concurrent = unpack_data(frame.body)
+        try:
+            content = unpack_data(frame.body)
+            if frame.kind is Kind.READY:
+                self.concurrent = bool(content)
+                return
+            kind, (error, text) = frame.kind, map(str, content)
+        except Exception as fault:  # whatever hostile bytes make of the unpickler
+            said = raised(fault).error
+            raise NotStarted(f"a worker sent what cannot be read while it loaded the function ({said})") from fault
+        if kind is not Kind.BROKEN:
+            raise NotStarted(f"a worker sent {kind.name} while it loaded the function")
+        raise NotStarted(f"a worker could not load the function: {error}", RemoteError(text))
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -121,6 +131,10 @@ class Worker:
         finally:
             del self._asked[call]
 
+    def distrust(self, why: str) -> None:
+        """Let go of the worker, whose function has the connection in its hands; other calls are made again."""
+        self._lose(Reply(status=FAILED, error=why))
+
     async def bury(self) -> None:
         """Kill the process and those that it started, and let go of it."""
         self._kill()
@@ -143,6 +157,9 @@ class Worker:
     async def _listen(self) -> None:
         while (frame := await self._channel.receive()) is not None:
             asked = self._asked.get(frame.call)
+            if frame.kind not in (Kind.BEGUN, Kind.ANSWER):
+                self.distrust(f"the worker sent what is not an answer ({frame.kind.name})")
+                return
             if asked is not None and frame.kind is Kind.BEGUN:
                 asked.begin()
             elif asked is not None:
@@ -175,9 +192,12 @@ class Worker:
         return self._process.returncode
 
     def _kill(self) -> None:
-        # The group, and also after the process itself has ended: what it started may go on.
+        # Also after the process itself has ended: what it started may go on. Its children while it lives, as they are
+        # known by their parent then; afterwards what was started meanwhile.
+        kill_offspring(self._process.pid, self._mark)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        kill_offspring(self._process.pid, self._mark)
 
 
 class _Asked:
@@ -203,7 +223,7 @@ class _Asked:
             self.answer.set_result(body)
 
 
-def _start(descriptor: int) -> subprocess.Popen[bytes]:
+def _start(descriptor: int, mark: str) -> subprocess.Popen[bytes]:
     arguments = json.dumps([descriptor, os.getpid(), [str(path) for path in sys.path]])
     return subprocess.Popen(
         [sys.executable, "-u", "-P", boot.__file__, arguments],
@@ -211,5 +231,5 @@ def _start(descriptor: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=2,  # what this process prints may be a table or JSON
         start_new_session=True,
-        env={"PYTHONHASHSEED": "0", **os.environ},  # sets have one order in all workers
+        env={"PYTHONHASHSEED": "0", **os.environ, MARK: mark},  # sets have one order in all workers
     )

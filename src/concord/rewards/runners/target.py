@@ -23,12 +23,12 @@ class Target:
 
     Attributes:
         path: ``file.py:name`` or ``package.module:name``.
-        form: the name of the framework whose signature it has.
+        form: the name of the framework whose signature it has, or the names of its parameters.
         options: further keyword arguments, the same at every call; they have to pickle.
     """
 
     path: str
-    form: str
+    form: str | Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> RewardFunction:

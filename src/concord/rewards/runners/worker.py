@@ -16,6 +16,7 @@ from concord.rewards.call import Reply, RewardFunction
 from concord.rewards.runners.answer import Answer, traceback_text
 from concord.rewards.runners.calling import call_async, call_plain, is_async, late, raised
 from concord.rewards.runners.hooks import recorded
+from concord.rewards.runners.offspring import MARK, kill_offspring
 from concord.rewards.runners.packing import Unsendable, pack_data, unpack_arguments
 from concord.rewards.runners.wire import Channel, Frame, Kind
 
@@ -24,12 +25,23 @@ WATCH = 1.0
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """Answer calls over the socket ``descriptor`` until its other end closes, or the process ``parent`` is gone."""
+    """Answer calls over the socket ``descriptor`` until its other end closes, or the process ``parent`` is gone.
+
+    Then end what the function has started.
+    """
+    mark = os.environ.get(MARK, "")
+    try:
+        _serve(descriptor, parent, mark)
+    finally:
+        kill_offspring(os.getpid(), mark)
+
+
+def _serve(descriptor: int, parent: int, mark: str) -> None:
     connection = socket.socket(fileno=descriptor)
     # What the function starts must not hold the connection open after this process.
     connection.set_inheritable(False)
     os.register_at_fork(after_in_child=connection.close)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, mark), daemon=True).start()
     # A plain function is loaded and called while the runner's loop stands still: it may run loops of its own.
     with contextlib.suppress(ConnectionError), asyncio.Runner() as runner:
         channel = Channel(connection)
@@ -88,11 +100,12 @@ async def _end(channel: Channel, frame: Frame, arguments: dict[str, Any], reply:
     await channel.send(Kind.ANSWER, frame.call, Answer(reply, recorded(arguments)).pack())
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, mark: str) -> None:
     """Kill this process and those it started once its parent is gone, whatever the function is doing.
 
     Only C code that keeps the interpreter's lock, as a regular expression does, is let finish first.
     """
     while os.getppid() == parent:
         time.sleep(WATCH)
+    kill_offspring(os.getpid(), mark)
     os.killpg(os.getpgrp(), signal.SIGKILL)
