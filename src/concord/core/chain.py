@@ -179,7 +179,7 @@ class Chain:
         if len(signal.channels) != 1:
             raise BatchError(f"the chain ends with channels {signal.channels}; add Sum() before the end")
         dtype = result_dtype(batch.rewards.dtype)
-        advantages = torch.where(signal.live[:, 0], signal.values[:, 0], 0)
+        advantages = signal.values[:, 0].nan_to_num(nan=0.0) * signal.keep + 0.0  # and so no -0.0
         empty = group_sum(signal.keep[:, None].to(advantages.dtype), batch.groups)[:, 0] == 0
         tokens = signal.token_values
         if tokens is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Signal:
         scored = values.nan_to_num(nan=-torch.inf).amax(1) > -torch.inf
         return cls(values, scored, batch.names, precision=precision, noise=noise)
 
-    @property
+    @cached_property
     def live(self) -> Tensor:
         """``[N, C]`` bool: the entries that count in statistics, kept and scored."""
         return self.keep[:, None] & ~self.values.isnan()

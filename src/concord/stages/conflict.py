@@ -25,7 +25,7 @@ class _Contributions(NamedTuple):
 
     @classmethod
     def of(cls, signal: Signal) -> _Contributions:
-        x = torch.where(signal.live, signal.values, 0)
+        x = signal.values.nan_to_num(nan=0.0) * signal.keep[:, None]
         return cls(x, x.sum(1), x.abs().sum(1))
 
     def above(self, tau: float, noise: Tensor) -> Tensor:
