@@ -154,6 +154,8 @@ MEANT = {
     ("reward_models/train.py", "report_to"),
     # Whether a run has a limit, when TRL may not be there to be asked: any number below 1 is none.
     ("run/config.py", "max_steps"),
+    # A token that is null and one that is left out are alike.
+    ("run/receivers.py", "hub_token"),
     # ... and an evaluation that samples does so from the whole distribution.
     ("run/evaluate.py", "top_k"),
     ("run/evaluate.py", "top_p"),

@@ -81,6 +81,11 @@ def test_what_is_no_list_of_scores_is_invalid(entry: Any, turns: str | None, sai
     assert said in found.errors["paid"]
 
 
+def test_one_number_in_a_list_is_a_score_whatever_is_said_of_turns() -> None:
+    for turns in (None, "sum", "last", "mean"):
+        assert asked([[0.5], np.array([0.25])], turns).values["paid"] == [0.5, 0.25]
+
+
 # ---- Rows that are turns ----
 
 PROMPTS = ["p", "q", "p"]

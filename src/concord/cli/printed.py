@@ -11,6 +11,7 @@ from typing import TextIO
 
 from concord.cli import output
 from concord.core.printable import printable
+from concord.core.redaction import redact
 
 SHOWN = 4_000
 """Bytes of it that are kept to be shown."""
@@ -64,9 +65,9 @@ class Printed:
         self._reader.join(WAIT)
 
     def excerpt(self) -> list[str]:
-        """Return its first lines, without what a terminal obeys."""
+        """Return its first lines, without secrets and what a terminal obeys."""
         lines = self._head.decode("utf-8", "replace").splitlines()
-        return [printable(line) for line in lines[:LINES]]
+        return [printable(redact(line)) for line in lines[:LINES]]
 
     def show(self) -> None:
         """Print the excerpt to stderr, with how much there was; nothing if nothing was printed."""

@@ -216,7 +216,7 @@ def _mapping(option: str, text: str, example: str) -> dict[str, Any]:
     try:
         found = safe_yaml.read(text)
     except ConfigError as error:
-        raise ConfigError(f"{option}: not YAML ({error})") from error
+        raise ConfigError(f"{option} {text[:200]!r}: not YAML ({error})") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{option} {text!r}: not names and values; write '{example}'")
     return found

@@ -30,7 +30,7 @@ SHOWN = (
     TEXTS[1],
     TEXTS[2],
     r"invoice\u202egnp.exe \u2066isolated",
-    r"\x00\x01\x02\x03\x04\x05\x06\x07\x08" + "\t\n" + r"\x0b\x0c\x0d",
+    r"\x00\x01\x02\x03\x04\x05\x06\x07\x08" + "\t\n" + r"\x0b\x0c\r",
     "x" * 2000,
     r"half a pair: \ud800",
     TEXTS[7],
