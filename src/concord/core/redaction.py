@@ -34,12 +34,12 @@ _KEY = re.compile(
 _OPEN_HEADERS = re.compile(r"accept(-\w+)?|content-type|user-agent|host|connection|cache-control", re.IGNORECASE)
 """Headers that hold no secret; any other may."""
 
-_USER = re.compile(r"(?<=://)[^/?#\s'\"]+(?=@)")
+_USER = re.compile(r"(?<=://)[^/?#\s'\"]{1,1000}(?=@)")
 _QUERY = re.compile(r"([?&])([\w.~%-]+)=([^&#\s'\"<>]+)")
 _IN_QUERY = re.compile(r"key|token|secret|passw|pwd|auth|sig|credential|session|jwt|code", re.IGNORECASE)
 _BEARER = re.compile(r"\b(bearer)\s+(?!env:)([\w+/.~=-]{4,})", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    r"([\w-]*(?:authorization|api[-_]?key|passw(?:or)?d|client[-_]?secret|access[-_]?token|hub[-_]?token)['\"]?\s*[:=]\s*)"
+    r"((?:authorization|api[-_]?key|passw(?:or)?d|client[-_]?secret|access[-_]?token|hub[-_]?token)['\"]?\s*[:=]\s*)"
     r"(\"[^\"]*\"|'[^']*'|(?:(?:bearer|basic|digest|token)\s+)?[^\s,;}\])'\"<]+)",
     re.IGNORECASE,
 )
